@@ -1,0 +1,1 @@
+"""Bambu Lab printers in LAN-only mode, in the hands of Printago."""

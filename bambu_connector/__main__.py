@@ -1,0 +1,5 @@
+"""`python -m bambu_connector`."""
+
+from bambu_connector.cli.main import main
+
+main()

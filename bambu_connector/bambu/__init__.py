@@ -1,0 +1,1 @@
+"""The printer's language: pure, from bytes and to bytes."""

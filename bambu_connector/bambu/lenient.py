@@ -1,0 +1,79 @@
+"""Reading single values of a report: what cannot be read is None and spoils nothing else (reference 7.1, 8)."""
+
+import math
+from typing import Any
+
+Fields = dict[str, Any]
+NO_FIELDS: Fields = {}
+
+
+def whole(value: object) -> int | None:
+    """An integer, also from a float (rounded) or a decimal text; several fields change between them across models."""
+    if type(value) is int:
+        return value
+    found = number(value)
+    return None if found is None else round(found)
+
+
+def number(value: object) -> float | None:
+    """A finite number, also from a text; booleans are not numbers."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, int | float):
+        return float(value) if _fits(value) else None
+    return None
+
+
+def _fits(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def text(value: object) -> str | None:
+    """A text that is not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def flag(value: object) -> bool | None:
+    """A boolean."""
+    return value if isinstance(value, bool) else None
+
+
+def switched(value: object) -> bool | None:
+    """`"enable"` and `"disable"` as booleans."""
+    return {"enable": True, "disable": False}.get(value) if isinstance(value, str) else None
+
+
+def bits(value: object) -> int | None:
+    """A hexadecimal text as a number; may exceed 64 bits."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return int(value, 16)
+    except ValueError:
+        return None
+
+
+def fields(value: object) -> Fields:
+    """An object, empty when it is something else."""
+    return value if isinstance(value, dict) else NO_FIELDS
+
+
+def items(value: object) -> list[Fields]:
+    """The objects of a list; also of a dict keyed by index, as X1C 01.08 sends `device.nozzle.info`."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def unpacked(value: object) -> tuple[int, int] | None:
+    """Current and target of a packed temperature, `target << 16 | current` (reference 7.10)."""
+    packed = whole(value)
+    return None if packed is None or packed < 0 else (packed & 0xFFFF, packed >> 16 & 0xFFFF)

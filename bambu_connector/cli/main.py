@@ -1,0 +1,108 @@
+"""The command line: options that all commands share, and the one place where errors become exit codes."""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import click
+
+from bambu_connector.errors import ConnectorError
+
+if TYPE_CHECKING:
+    from bambu_connector.config import Config
+    from bambu_connector.logs import Redactor
+
+_COMMANDS: Final[Mapping[str, str]] = {
+    "run": "run:run",
+    "status": "status:status",
+    "send": "send:send",
+    "printers": "printers:printers",
+    "check": "check:check",
+    "virtual-printer": "virtual_printer:virtual_printer",
+    "demo": "demo:demo",
+}
+_INTERRUPTED: Final = 130
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the options before the command say."""
+
+    config_file: Path | None = None
+    log_level: str = "info"
+    log_format: Literal["text", "json"] = "text"
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def load(self) -> "Config":
+        """Return the configuration; raises ConfigError."""
+        from bambu_connector.config import load, locate
+
+        return load(locate(self.config_file, self.environ), self.environ)
+
+    def configure_logs(self, config: "Config | None" = None, *, quiet: bool = False) -> "Redactor":
+        """Send the log to stderr, every secret of the configuration blotted out; `quiet` for commands with a result."""
+        from bambu_connector.logs import Redactor, configure
+
+        redactor = Redactor(config.secrets() if config else ())
+        level = "error" if quiet and self.log_level == "info" else self.log_level
+        return configure(level, self.log_format, redactor=redactor)
+
+
+class LateGroup(click.Group):
+    """A group whose commands are imported when they are asked for: `--help` and `run` load no more than they need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, in the order of the README."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        target = _COMMANDS.get(cmd_name)
+        if target is None:
+            return None
+        module, _, name = target.partition(":")
+        command: Any = getattr(importlib.import_module(f"bambu_connector.cli.{module}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="connector.yaml; default: looked for.",
+)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.version_option(package_name="bambu-connector")
+@click.pass_context
+def cli(ctx: click.Context, config_file: Path | None, log_level: str, log_format: Literal["text", "json"]) -> None:
+    """Bambu Lab printers in LAN-only mode, in the hands of Printago."""
+    ctx.obj = Settings(config_file, log_level, log_format)
+
+
+def main() -> None:
+    """Run the command line; ends the process."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except ConnectorError as error:
+        click.echo(f"bambu-connector: {error}", err=True)
+        sys.exit(error.exit_code)

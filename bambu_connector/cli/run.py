@@ -1,0 +1,47 @@
+"""`bambu-connector run`: the service."""
+
+import click
+
+from bambu_connector.cli.main import Settings
+
+
+@click.command()
+@click.pass_obj
+def run(settings: Settings) -> None:
+    """Run the service until SIGTERM or Ctrl-C."""
+    import asyncio
+    import logging
+
+    from bambu_connector.cli.wiring import printago_link, wires_of
+    from bambu_connector.errors import ConfigError
+    from bambu_connector.service.clock import SystemClock
+    from bambu_connector.service.journal import ProcessJournal
+    from bambu_connector.service.lock import StateLock
+    from bambu_connector.service.notify import Notifier
+    from bambu_connector.service.supervisor import Supervisor
+
+    config = settings.load()
+    settings.configure_logs(config)
+    log = logging.getLogger(__name__)
+    for warning in config.warnings:
+        log.warning("%s", warning)
+    printago = config.printago
+    if printago is None:
+        raise ConfigError(
+            f"{config.path}: printago: the section is missing: say host, username and password of Printago's broker"
+        )
+
+    async def serve() -> None:
+        with wires_of(config) as wires:
+            supervisor = Supervisor(
+                config,
+                wires,
+                printago_link(config, printago, wires.dialer),
+                journal=ProcessJournal(config.connector.state_dir),
+                clock=SystemClock(),
+                notifier=Notifier(),
+            )
+            await supervisor.run()
+
+    with StateLock(config.connector.state_dir):
+        asyncio.run(serve())

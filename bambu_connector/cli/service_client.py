@@ -1,0 +1,67 @@
+"""Asking a running service through its socket."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Self
+
+import orjson
+
+from bambu_connector.errors import ConnectorError
+from bambu_connector.service.control import SOCKET_NAME
+
+_CONNECT_S: Final = 5.0
+Tree = dict[str, Any]
+
+
+class ServiceRefused(ConnectorError):
+    """The service answered with an error; it carries the code and the exit code of that error."""
+
+    def __init__(self, answer: Tree) -> None:
+        super().__init__(str(answer.get("error")))
+        self.code = str(answer.get("code"))  # type: ignore[misc]  # it speaks for an error of the service
+        self.exit_code = int(answer.get("exit_code", 1))  # type: ignore[misc]
+
+
+class Service:
+    """A connection to the running service."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._file = channel.makefile("rwb")
+
+    @classmethod
+    def find(cls, state_dir: Path) -> Self | None:
+        """Return a connection to the service that owns the state directory; None when none runs."""
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        channel.settimeout(_CONNECT_S)
+        try:
+            channel.connect(str(state_dir / SOCKET_NAME))
+        except (FileNotFoundError, ConnectionRefusedError):
+            channel.close()
+            return None
+        except PermissionError as error:
+            channel.close()
+            raise ConnectorError(
+                f"A service runs, and this user may not use its socket in {state_dir}: use the service's user or group."
+            ) from error
+        channel.settimeout(None)
+        return cls(channel)
+
+    def ask(self, request: Tree) -> Iterator[Tree]:
+        """Send a request; yield every answer up to the last. Raises ServiceRefused."""
+        self._file.write(orjson.dumps(request) + b"\n")
+        self._file.flush()
+        while line := self._file.readline():
+            answer: Tree = orjson.loads(line)
+            if "error" in answer and "code" in answer:
+                raise ServiceRefused(answer)
+            yield answer
+            if "progress" not in answer:
+                return
+        raise ConnectorError("The service ended before it answered.")
+
+    def close(self) -> None:
+        """Hang up."""
+        self._file.close()
+        self._channel.close()

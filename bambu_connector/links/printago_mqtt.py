@@ -1,0 +1,135 @@
+"""Printago's broker: MQTT 5 with a session that is kept, or 3.1.1 where 5 is refused."""
+
+import asyncio
+import itertools
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Self
+
+from bambu_connector.errors import ProtocolRefused
+from bambu_connector.links.dial import Dialer
+from bambu_connector.links.mqtt import Login, MqttConnection, Protocol
+from bambu_connector.links.wire import Delivery
+
+_SESSION_EXPIRY_S = 300  # the contract's: commands that arrive while we restart are kept so long
+_RECEIVE_MAXIMUM = 100  # unacknowledged commands at a time; the rest waits in the broker
+_MESSAGE_ID_BITS = 16
+
+log = logging.getLogger(__name__)
+
+
+class PrintagoMqttConnection:
+    """One session with Printago's broker."""
+
+    def __init__(self, on_delivery: Callable[[Delivery], None], protocol: Protocol, epoch: int) -> None:
+        self._on_delivery = on_delivery
+        self._protocol = protocol
+        self._epoch = epoch
+        self._held: list[Delivery] | None = []
+        self._session: MqttConnection
+
+    @classmethod
+    async def open(
+        cls, sock: socket.socket, endpoint: str, login: Login, on_delivery: Callable[[Delivery], None], epoch: int
+    ) -> Self:
+        """Log in over a connected socket; raises LinkError. `epoch` tells the deliveries of two sessions apart."""
+        connection = cls(on_delivery, login.protocol, epoch)
+        connection._session = await MqttConnection.open(sock, endpoint, login, connection._take)
+        return connection
+
+    @property
+    def protocol(self) -> str:
+        """`"5"` or `"3.1.1"`: what was agreed."""
+        return self._protocol
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> asyncio.Future[None]:
+        """Publish; the future is done when the broker has it (QoS 0: at once), and fails with LinkError.
+
+        Raises LinkError when the session is gone.
+        """
+        return self._session.publish(topic, payload, qos=qos, retain=retain)
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Send the PUBACK for a delivery; nothing for one of an earlier session, which comes again."""
+        epoch, mid = divmod(delivery.token, 1 << _MESSAGE_ID_BITS)
+        if delivery.qos == 1 and epoch == self._epoch:
+            self._session.acknowledge(mid)
+
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        """Subscribe with QoS 1 and wait for the SUBACK; raises LinkError when one is refused.
+
+        Deliveries begin with the first call, those that the broker kept in the session before all others.
+        """
+        held, self._held = self._held or [], None
+        for delivery in held:
+            self._on_delivery(delivery)
+        await self._session.subscribe(topics, qos=1)
+
+    async def closed(self) -> Exception:
+        """Wait until the session is gone; return why."""
+        return await self._session.closed()
+
+    async def close(self) -> None:
+        """Say DISCONNECT and close; never raises."""
+        await self._session.close()
+
+    def abort(self) -> None:
+        """Close without a word: the broker publishes the last will."""
+        self._session.abort()
+
+    def _take(self, delivery: Delivery) -> None:
+        delivery = replace(delivery, token=self._epoch << _MESSAGE_ID_BITS | delivery.token)
+        if self._held is None:
+            self._on_delivery(delivery)
+        else:
+            self._held.append(delivery)
+
+
+class PrintagoMqtt:
+    """The way to Printago's broker: `login` tells who we are, which protocol to try first, and the last will.
+
+    Remembers across connections that the broker refused MQTT 5.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        context: ssl.SSLContext | None,
+        login: Login,
+        dialer: Dialer,
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._context = context
+        self._login = replace(login, manual_ack=True)
+        self._dialer = dialer
+        self._protocol = login.protocol
+        self._epochs = itertools.count(1)
+
+    async def connect(self, on_delivery: Callable[[Delivery], None]) -> PrintagoMqttConnection:
+        """Connect and log in with the last will set; falls back to MQTT 3.1.1 where 5 is refused.
+
+        Raises Unreachable, NotAPrinter, IdentityMismatch, AccessDenied, ProtocolRefused, TooManyClients.
+        """
+        if self._protocol == "3.1.1":
+            return await self._connect(on_delivery, "3.1.1")
+        try:
+            return await self._connect(on_delivery, "5")
+        except ProtocolRefused as refusal:
+            connection = await self._connect(on_delivery, "3.1.1")
+            log.info("%s; going on with 3.1.1", refusal)
+            self._protocol = "3.1.1"
+            return connection
+
+    async def _connect(self, on_delivery: Callable[[Delivery], None], protocol: Protocol) -> PrintagoMqttConnection:
+        login = replace(self._login, protocol=protocol)
+        if protocol == "5":
+            login = replace(login, session_expiry_s=_SESSION_EXPIRY_S, receive_maximum=_RECEIVE_MAXIMUM)
+        sock = await self._dialer.dial(self._host, self._port, self._context)
+        endpoint = f"{self._host}:{self._port}"
+        return await PrintagoMqttConnection.open(sock, endpoint, login, on_delivery, next(self._epochs))

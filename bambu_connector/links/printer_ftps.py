@@ -1,0 +1,409 @@
+"""The files of one printer, through ftputil in threads: stored whole or not at all, and cancelled at once."""
+
+import asyncio
+import contextlib
+import ftplib
+import functools
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from bambu_connector.errors import (
+    AccessDenied,
+    ConnectorError,
+    FileInvalid,
+    StorageFull,
+    StorageMissing,
+    Unreachable,
+    UploadFailed,
+)
+from bambu_connector.links.dial import Address, Dialer, connect_error
+from bambu_connector.links.ftps_session import STALL_TIMEOUT_S, FtpsSession, Protection, Wires, WiresCutError
+from bambu_connector.links.listing import parse_listing
+from bambu_connector.links.tls import Trust
+from bambu_connector.links.wire import Progress, StoredFile
+from bambu_connector.secret import Secret
+
+T = TypeVar("T")
+
+_USER: Final = "bblp"
+_BLOCK_BYTES: Final = 64 * 1024  # 1.6 to 2 times as fast as ftputil's 8 KiB; more adds little and coarsens the progress
+_MIN_DEADLINE_S: Final = 600.0
+_SLOWEST_BYTES_PER_S: Final = 25_000  # a P1 moves 50 to 150 KB/s; half of the slowest is a transfer that will not end
+_PROGRESS_INTERVAL_S: Final = 0.2
+_CLEAN_UP_S: Final = 4.0  # a service that stops has 10 s in all
+_ERRANDS: Final = 2
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")  # a line break in a name would be a command of its own
+_FAULTS: Final = (OSError, EOFError, ftplib.Error)  # ftputil's own errors are OSErrors, too
+
+
+class FtpsPool:
+    """The threads for all printers: one for each transfer at a time, and a few for what is quick."""
+
+    def __init__(self, transfers: int) -> None:
+        self.transfers: Executor = ThreadPoolExecutor(transfers, thread_name_prefix="transfer")
+        self.errands: Executor = ThreadPoolExecutor(_ERRANDS, thread_name_prefix="errand")
+
+    def close(self) -> None:
+        """Let the threads go; call it when nothing is under way."""
+        self.transfers.shutdown(wait=False, cancel_futures=True)
+        self.errands.shutdown(wait=False, cancel_futures=True)
+
+
+class _Job:
+    """What a thread needs to know of the coroutine that waits for it."""
+
+    def __init__(self, addresses: list[Address], progress: Progress | None) -> None:
+        self.addresses = addresses
+        self.wires = Wires()
+        self._loop = asyncio.get_running_loop()
+        self._progress = progress
+        self._told = 0.0
+
+    def tell(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if self._progress is not None and (done == total or now - self._told >= _PROGRESS_INTERVAL_S):
+            self._told = now
+            self._loop.call_soon_threadsafe(self._progress, done, total)
+
+    def wires_for_cleaning_up(self) -> Wires:
+        """Return wires that are cut by themselves, and not when the coroutine is cancelled."""
+        wires = Wires()
+        self._loop.call_soon_threadsafe(self._loop.call_later, _CLEAN_UP_S, wires.cut)
+        return wires
+
+
+class PrinterFtps:
+    """The files of one printer. Each call opens a session, works and closes it; cancelling one breaks its connection.
+
+    Raises AccessDenied, IdentityMismatch, NotAPrinter, Unreachable, and what the methods name.
+    """
+
+    def __init__(
+        self,
+        *,
+        serial: str,
+        host: str,
+        port: int,
+        access_code: Secret,
+        trust: Trust,
+        dialer: Dialer,
+        pool: FtpsPool,
+        protection: Protection = "P",
+    ) -> None:
+        self._serial = serial
+        self._host = host
+        self._port = port
+        self._access_code = access_code
+        self._trust = trust
+        self._dialer = dialer
+        self._pool = pool
+        self._protection = protection
+
+    # -- the coroutines ----------------------------------------------------------------------------
+
+    async def put(self, source: Path, name: str, progress: Progress) -> None:
+        """Store `source` as `name`; return only when the printer says that it holds every byte.
+
+        What came of an upload that failed or was cancelled is removed, as far as the printer lets us in a few seconds.
+
+        Raises StorageMissing, StorageFull, UploadFailed.
+        """
+        _check_name(name)
+        await self._run(self._pool.transfers, functools.partial(self._put, source, name), progress)
+
+    async def fetch(self, name: str, target: Path, progress: Progress, max_bytes: int) -> None:
+        """Copy a file from the printer to `target`; FileInvalid when it is not there or too large."""
+        _check_name(name)
+        await self._run(self._pool.transfers, functools.partial(self._fetch, name, target, max_bytes), progress)
+
+    async def remove(self, name: str) -> bool:
+        """Delete; False when there was no such file. Raises UploadFailed when the printer will not."""
+        _check_name(name)
+        return await self._run(self._pool.errands, functools.partial(self._remove, name))
+
+    async def size(self, name: str) -> int | None:
+        """Return the file's size in bytes, None when there is no such file."""
+        _check_name(name)
+        return await self._run(self._pool.errands, functools.partial(self._size, name))
+
+    async def list_folder(self, folder: str) -> tuple[StoredFile, ...]:
+        """Return the regular files in `folder` (`"/"` is the root); none where there is no such folder."""
+        _check_folder(folder)
+        return await self._run(self._pool.errands, functools.partial(self._list_folder, folder))
+
+    async def _run(self, executor: Executor, work: Callable[[_Job], T], progress: Progress | None = None) -> T:
+        try:
+            addresses = await self._dialer.resolve(self._host, self._port)
+        except OSError as exc:
+            raise connect_error(exc, self._host, self._port) from exc
+        job = _Job(addresses, progress)
+        thread = executor.submit(work, job)
+        waiting = asyncio.wrap_future(thread)
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            job.wires.cut()
+            thread.cancel()  # where it has not begun
+            while not waiting.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([waiting])
+            if not waiting.cancelled():
+                waiting.exception()  # what it died of was our doing
+            raise
+
+    # -- in a thread -------------------------------------------------------------------------------
+
+    def _put(self, source: Path, name: str, job: _Job) -> None:
+        size = source.stat().st_size
+        session = self._new_session(job.wires)
+        try:
+            with self._entered(session, job), _ftp_host(session) as remote:
+                self._store(session, remote, source, size, name, job)
+                if session.lastresp.startswith("2"):
+                    self._compare(session, name, size)
+                    return
+            # No 226 (ftputil swallows 426, 450 and 451): only a fresh session tells for sure what is stored.
+            with self._visit(job.wires, job) as fresh:
+                self._compare(fresh, name, size)
+        except BaseException:
+            job.wires.cut()
+            if session.storing:
+                self._clean_up(name, job)
+            raise
+
+    def _store(self, session: FtpsSession, remote: Any, source: Path, size: int, name: str, job: _Job) -> None:
+        deadline = time.monotonic() + max(_MIN_DEADLINE_S, size / _SLOWEST_BYTES_PER_S)
+        done = 0
+        problem: ConnectorError | None = None
+        block = memoryview(bytearray(_BLOCK_BYTES))
+        try:
+            with source.open("rb", buffering=0) as local, remote.open(name, "wb") as file:
+                try:
+                    while count := local.readinto(block):
+                        file.write(block[:count])
+                        done += count
+                        job.tell(done, size)
+                        if time.monotonic() > deadline:
+                            raise UploadFailed(f"{name}: too slow, after {done} of {size} bytes")
+                except UploadFailed as exc:
+                    problem = exc
+                    job.wires.cut()  # closing the file would wait for the printer
+                except OSError as exc:
+                    problem = _upload_error(_explained(exc, session), name, done, size)
+                    job.wires.cut()
+        except _FAULTS as exc:
+            cause = _explained(_original(exc), session)
+            # All sent, and no answer: what is stored decides, not the answer.
+            if problem is None and (done < size or isinstance(cause, ftplib.Error)):
+                problem = _upload_error(cause, name, done, size)
+        if problem is not None:
+            raise problem
+
+    def _compare(self, session: FtpsSession, name: str, size: int) -> None:
+        try:
+            stored = _stored_size(session, name)
+        except _FAULTS as exc:
+            raise UploadFailed(f"{name}: sent, but the printer does not tell what it stored ({exc})") from exc
+        if stored != size:
+            raise UploadFailed(f"{name}: the printer holds {stored or 0} of {size} bytes")
+
+    def _clean_up(self, name: str, job: _Job) -> None:
+        wires = job.wires_for_cleaning_up()
+        with contextlib.suppress(*_FAULTS, ConnectorError, WiresCutError), self._visit(wires, job) as session:
+            session.delete(name)
+
+    def _fetch(self, name: str, target: Path, max_bytes: int, job: _Job) -> None:
+        session = self._new_session(job.wires)
+        with self._entered(session, job):
+            size = _stored_size(session, name)
+            if size is None:
+                raise FileInvalid(f"{name} is not on the printer's storage")
+            if size > max_bytes:
+                raise FileInvalid(f"{name} has {size} bytes, more than the {max_bytes} that are allowed")
+            try:
+                done = self._retrieve(session, name, target, size, job)
+                if done != size:
+                    raise Unreachable(f"{name}: the printer ended the transfer after {done} of {size} bytes")
+            except BaseException:
+                job.wires.cut()
+                target.unlink(missing_ok=True)
+                raise
+
+    def _retrieve(self, session: FtpsSession, name: str, target: Path, size: int, job: _Job) -> int:
+        deadline = time.monotonic() + max(_MIN_DEADLINE_S, size / _SLOWEST_BYTES_PER_S)
+        done = 0
+        with _ftp_host(session) as remote, target.open("wb") as local, remote.open(name, "rb") as file:
+            while done <= size and (data := file.read(_BLOCK_BYTES)):
+                local.write(data)
+                done += len(data)
+                job.tell(done, size)
+                if time.monotonic() > deadline:
+                    job.wires.cut()  # closing the file would wait for the printer
+                    raise TimeoutError
+        return done
+
+    def _remove(self, name: str, job: _Job) -> bool:
+        with self._visit(job.wires, job) as session:
+            try:
+                session.delete(name)
+            except ftplib.error_perm as exc:
+                if _stored_size(session, name) is None:
+                    return False
+                raise UploadFailed(f"{name}: the printer does not remove it: {exc}") from exc
+            return True
+
+    def _size(self, name: str, job: _Job) -> int | None:
+        with self._visit(job.wires, job) as session:
+            return _stored_size(session, name)
+
+    def _list_folder(self, folder: str, job: _Job) -> tuple[StoredFile, ...]:
+        with self._visit(job.wires, job) as session:
+            try:
+                session.cwd(folder)
+            except ftplib.error_perm:
+                return ()
+            return parse_listing(session.listing(), datetime.now(UTC))
+
+    # -- sessions ----------------------------------------------------------------------------------
+
+    def _new_session(self, wires: Wires) -> FtpsSession:
+        return FtpsSession(self._trust, self._protection, wires)
+
+    @contextlib.contextmanager
+    def _visit(self, wires: Wires, job: _Job) -> Iterator[FtpsSession]:
+        session = self._new_session(wires)
+        with self._entered(session, job):
+            yield session
+
+    @contextlib.contextmanager
+    def _entered(self, session: FtpsSession, job: _Job) -> Iterator[None]:
+        """Log in, and turn whatever goes wrong inside into our errors."""
+        try:
+            self._open(session, job)
+            self._enter(session)
+            yield
+        except _FAULTS as exc:
+            raise self._broken(_original(exc)) from exc
+        finally:
+            session.close()
+
+    def _open(self, session: FtpsSession, job: _Job) -> None:
+        try:
+            session.open(self._host, job.addresses)
+        except ConnectionRefusedError as exc:
+            raise Unreachable(
+                f"{self._host}:{self._port} refuses the connection: the printer is starting, has no storage, or has "
+                "switched its file service off"
+            ) from exc
+        except OSError as exc:
+            raise connect_error(exc, self._host, self._port) from exc
+
+    def _enter(self, session: FtpsSession) -> None:
+        try:
+            session.enter(_USER, self._access_code)
+        except ftplib.error_perm as exc:
+            if _code(exc) == 530:
+                raise AccessDenied(
+                    f"{self._serial} at {self._host} refuses the access code for its files: "
+                    "it is wrong or was changed on the printer"
+                ) from exc
+            raise
+
+    def _broken(self, exc: BaseException) -> ConnectorError:
+        match exc:
+            case TimeoutError():
+                return Unreachable(f"the file service of {self._host} has stopped answering")
+            case ftplib.Error():
+                return _refusals.get(_code(exc), Unreachable)(f"the file service of {self._host} refuses: {exc}")
+            case _:
+                return Unreachable(f"the connection to the file service of {self._host} broke: {_reason(exc)}")
+
+
+_refusals: Final[dict[int, type[ConnectorError]]] = {
+    452: StorageFull,
+    530: AccessDenied,
+    552: StorageFull,
+    553: StorageMissing,
+}
+
+
+def _explained(exc: BaseException, session: FtpsSession) -> BaseException:
+    """Return the server's reply where it explains why a data connection broke."""
+    if isinstance(exc, TimeoutError | ftplib.Error):
+        return exc
+    return session.last_words() or exc
+
+
+def _upload_error(exc: BaseException, name: str, done: int, size: int) -> ConnectorError:
+    where = f"{name}, after {done} of {size} bytes"
+    if isinstance(exc, TimeoutError):
+        return UploadFailed(f"{where}: the printer took nothing for {STALL_TIMEOUT_S:g} s")
+    if not isinstance(exc, ftplib.Error):
+        return UploadFailed(f"{where}: the connection broke: {_reason(exc)}")
+    match _code(exc):
+        case 553:
+            return StorageMissing(f"{where}: the printer has nothing to write to ({exc}): is there a card or stick?")
+        case 552 | 452:
+            return StorageFull(f"{where}: the printer's storage is full ({exc})")
+        case 425 | 426 | 522:
+            return UploadFailed(f"{where}: the data connection failed ({exc}); quirk ftps_protection: C may help")
+        case code:
+            return _refusals.get(code, UploadFailed)(f"{where}: the printer refuses it: {exc}")
+
+
+def _stored_size(session: FtpsSession, name: str) -> int | None:
+    try:
+        return session.size(name)
+    except ftplib.error_perm as exc:
+        if _code(exc) == 550:
+            return None
+    except (ftplib.Error, ValueError):
+        pass
+    return next((file.size for file in parse_listing(session.listing(), datetime.now(UTC)) if file.name == name), None)
+
+
+def _ftp_host(session: FtpsSession) -> Any:
+    # ftputil opens another session for each file; ours serves both, since printers have few.
+    return _ftputil().FTPHost(session_factory=lambda: session)
+
+
+@functools.cache
+def _ftputil() -> Any:
+    # It warns when it is imported, about an encoding that we set ourselves.
+    warnings.filterwarnings("ignore", message="In ftputil 6.0.0", category=DeprecationWarning)
+    import ftputil
+
+    return ftputil
+
+
+def _original(exc: BaseException) -> BaseException:
+    """Return what ftputil wrapped."""
+    while isinstance(exc, OSError) and isinstance(exc.__cause__, _FAULTS):
+        exc = exc.__cause__
+    return exc
+
+
+def _code(exc: ftplib.Error) -> int:
+    digits = str(exc)[:3]
+    return int(digits) if digits.isdigit() else 0
+
+
+def _reason(exc: BaseException) -> str:
+    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc) or "it hung up"
+
+
+def _check_name(name: str) -> None:
+    if name in ("", ".", "..") or "/" in name or _CONTROL.search(name):
+        raise FileInvalid(f"{name!r} is not a name for a file on the printer")
+
+
+def _check_folder(folder: str) -> None:
+    if ".." in folder.split("/") or _CONTROL.search(folder):
+        raise FileInvalid(f"{folder!r} is not a folder on the printer")

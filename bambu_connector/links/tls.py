@@ -1,0 +1,173 @@
+"""Whom to trust: printers by the serial in their certificate, Printago's broker by the usual rules.
+
+A printer is proved inside the handshake: the socket class that our contexts make refuses to finish it, and to send
+anything before it is finished. So no library on top can get the access code out to somebody else.
+"""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bambu_connector.errors import ConfigError, IdentityMismatch
+from bambu_connector.links.certificate import common_name, fingerprint_of
+
+__all__ = ["PrinterContext", "PrinterSocket", "Trust", "broker_context", "fingerprint_of", "printer_context"]
+
+_PAIR_AGAIN: Final = "after a repair or factory reset pair it again; if neither happened, somebody may be in between"
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How one printer proves that it is itself: always its serial, and the CA or the pin where there is one.
+
+    With `ca_file` the chain decides and a pin is not looked at; with neither, the serial alone does (first contact).
+    `verify` false checks nothing at all.
+    """
+
+    serial: str
+    fingerprint: str | None = None
+    ca_file: Path | None = None
+    verify: bool = True
+
+
+def check_identity(trust: Trust, der: bytes) -> None:
+    """Raise IdentityMismatch unless the certificate is that printer's. The chain is checked by OpenSSL, before."""
+    if not trust.verify:
+        return
+    shown = common_name(der)
+    if shown != trust.serial:
+        raise IdentityMismatch(
+            f"expected the printer {trust.serial}, but the certificate is for {shown or 'nobody'}: "
+            "another device answers at this address; correct the address or the serial"
+        )
+    fingerprint = fingerprint_of(der)
+    if trust.ca_file is None and trust.fingerprint is not None and fingerprint != trust.fingerprint.lower():
+        raise IdentityMismatch(
+            f"the certificate of {trust.serial} is not the one that was trusted: "
+            f"expected {trust.fingerprint}, shown {fingerprint}; {_PAIR_AGAIN}"
+        )
+
+
+class PrinterSocket(ssl.SSLSocket):
+    """A TLS socket that has proved the printer's identity before it lets a byte out."""
+
+    fingerprint: str | None = None
+    """`sha256:<hex>` of the peer's certificate, once the handshake is done."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Shake hands and check the identity; raises IdentityMismatch, with the socket closed."""
+        trust = _trust_of(self.context)
+        try:
+            super().do_handshake(block)
+            self.fingerprint = _accepted(trust, self.getpeercert(binary_form=True))
+        except ssl.SSLCertVerificationError as exc:
+            self.close()
+            raise _untrusted_chain(trust, exc) from exc
+        except IdentityMismatch:
+            self.close()
+            raise
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send; raises ValueError before the identity is proved (OpenSSL would shake hands by itself)."""
+        if self.fingerprint is None:
+            raise ValueError("nothing may be sent before the handshake")
+        return super().send(data, flags)
+
+    def write(self, data: Any) -> int:
+        """Send; the same rule as for `send`."""
+        if self.fingerprint is None:
+            raise ValueError("nothing may be sent before the handshake")
+        return super().write(data)
+
+
+class PrinterObject(ssl.SSLObject):
+    """The same proof for asyncio's own TLS."""
+
+    def do_handshake(self) -> None:
+        """Shake hands and check the identity; raises IdentityMismatch."""
+        trust = _trust_of(self.context)
+        try:
+            super().do_handshake()
+        except ssl.SSLCertVerificationError as exc:
+            raise _untrusted_chain(trust, exc) from exc
+        _accepted(trust, self.getpeercert(binary_form=True))
+
+
+class PrinterContext(ssl.SSLContext):
+    """A context for one printer: every socket made of it checks that printer's identity."""
+
+    sslsocket_class: type[ssl.SSLSocket] = PrinterSocket
+    sslobject_class: type[ssl.SSLObject] = PrinterObject
+    trust: Trust
+
+    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
+        """Wrap as usual, with the serial as SNI whatever name the library on top would send."""
+        return super().wrap_socket(*args, **(options | {"server_hostname": self.trust.serial}))
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        """Wrap as usual, with the serial as SNI."""
+        return super().wrap_bio(*args, **(options | {"server_hostname": self.trust.serial}))
+
+
+def printer_context(trust: Trust) -> ssl.SSLContext:
+    """Return the context for MQTT and FTPS to one printer; raises IdentityMismatch when `ca_file` is unreadable."""
+    # Bare on purpose: create_default_context() costs 20 ms and 0.8 MiB a printer for CAs that sign no printer.
+    context = PrinterContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.trust = trust
+    context.check_hostname = False  # the names are in the CN, which Python no longer looks at
+    context.verify_mode = ssl.CERT_NONE
+    # Several firmwares offer TLS 1.3 and then truncate or break data channels; 1.2 works with all of them.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    if trust.verify and trust.ca_file is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        # Printers leave the intermediate out, and their old root has no key usage.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        try:
+            context.load_verify_locations(trust.ca_file)
+        except OSError as exc:
+            raise IdentityMismatch(
+                f"the CA file {trust.ca_file} for {trust.serial} cannot be used: {exc.strerror or exc}"
+            ) from exc
+    return context
+
+
+def broker_context(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
+    """Return the context for Printago's broker: the chain and the host name are verified.
+
+    Raises ConfigError when a file cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+        if ca_file is not None:
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # home-made CAs seldom have a key usage
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if cert_file is not None:
+            # An encrypted key would make OpenSSL ask on the terminal, which a service has not.
+            context.load_cert_chain(cert_file, key_file, password="")
+    except OSError as exc:
+        files = ", ".join(str(path) for path in (ca_file, cert_file, key_file) if path is not None)
+        raise ConfigError(f"printago.tls: {files} cannot be used: {exc.strerror or exc}") from exc
+    return context
+
+
+def _trust_of(context: ssl.SSLContext) -> Trust:
+    if not isinstance(context, PrinterContext):
+        raise TypeError("a printer's socket needs a printer's context")
+    return context.trust
+
+
+def _accepted(trust: Trust, der: bytes | None) -> str:
+    if der is None:
+        raise IdentityMismatch(f"expected the printer {trust.serial}, but no certificate was shown")
+    check_identity(trust, der)
+    return fingerprint_of(der)
+
+
+def _untrusted_chain(trust: Trust, exc: ssl.SSLCertVerificationError) -> IdentityMismatch:
+    return IdentityMismatch(
+        f"the certificate of {trust.serial} is not signed by the CA in {trust.ca_file} ({exc.verify_message}); "
+        f"add the printer's CA to that file or pin the certificate instead; {_PAIR_AGAIN}"
+    )

@@ -1,0 +1,1 @@
+"""Printago's language: pure."""

@@ -1,0 +1,96 @@
+"""Keeps one printer connected: a fresh link for every attempt, and a dull loop around it."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from bambu_connector.bambu.session import Rebuild
+from bambu_connector.errors import LinkError
+from bambu_connector.service.backoff import STABLE_S, Backoff
+from bambu_connector.service.pins import Pins
+from bambu_connector.service.ports import PrinterConnection, PrinterLink
+from bambu_connector.service.printer import Printer
+
+QUIET_CHECK_S: Final = 1.0
+
+
+class Keeper:
+    """Connects one printer again and again. `link` makes the way anew each time, with what is trusted by then."""
+
+    def __init__(self, printer: Printer, link: Callable[[], PrinterLink], pins: Pins) -> None:
+        self._printer = printer
+        self._link = link
+        self._pins = pins
+        self._wake = asyncio.Event()
+
+    def try_now(self) -> None:
+        """Do not wait any longer before the next attempt."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        backoff = Backoff()
+        printer = self._printer
+        said: str | None = None
+        while True:
+            opened = printer.clock.monotonic()
+            try:
+                await self._session()
+                raise AssertionError("a session ended without a reason")
+            except LinkError as error:
+                lasted = printer.clock.monotonic() - opened
+                if printer.is_connected and lasted >= STABLE_S:
+                    backoff.reset()
+                delay = backoff.delay(retryable=error.retryable)
+                level = printer.log.debug if said == str(error) and lasted < STABLE_S else printer.log.warning
+                level("%s; trying again in %.0f s", error, delay)
+                said = str(error)
+                printer.session_closed(error)
+            await self._pause(delay)
+
+    async def _pause(self, delay: float) -> None:
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(delay):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+        while (
+            self._printer.work.holds_session(self._printer.clock.monotonic()) and self._printer.traits.quiet_after_start
+        ):
+            await asyncio.sleep(QUIET_CHECK_S)  # P1P: a new session while it reads the file makes it fail
+
+    async def _session(self) -> None:
+        """Connect and stay until the session is over; always raises, a LinkError that says why it is over."""
+        printer = self._printer
+        printer.connecting()
+        connection = await self._link().connect(printer.receive)
+        try:
+            await self._pin(connection)
+            printer.rebuild = asyncio.get_running_loop().create_future()
+            printer.session_opened(connection)
+            raise await self._until_over(connection, printer.rebuild)
+        finally:
+            printer.rebuild = None
+            await connection.close()
+
+    async def _until_over(self, connection: PrinterConnection, rebuild: asyncio.Future[Rebuild]) -> LinkError:
+        closed = asyncio.ensure_future(connection.closed())
+        either: set[asyncio.Future[Any]] = {closed, rebuild}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if rebuild.done():
+                return self._printer.rebuild_error(rebuild.result())
+            why = closed.result()
+            if isinstance(why, LinkError):
+                return why
+            raise why  # a bug in what takes the reports, not a broken wire
+        finally:
+            closed.cancel()
+
+    async def _pin(self, connection: PrinterConnection) -> None:
+        serial, shown = self._printer.identity.serial, connection.fingerprint
+        if shown is None or not connection.verified or not self._pins.wants(serial):
+            return
+        self._pins.remember(serial, shown)
+        self._printer.log.info("first contact: the certificate %s is trusted from now on", shown)

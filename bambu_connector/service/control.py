@@ -1,0 +1,103 @@
+"""The Unix socket through which the command line asks a running service: one JSON object a line, each way."""
+
+import asyncio
+import logging
+import os
+import stat
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from bambu_connector.errors import ConnectorError, Internal, UnknownPrinter
+from bambu_connector.printago.messages import Message
+from bambu_connector.service.farm import Farm
+
+SOCKET_NAME: Final = "control.sock"
+_MAX_LINE: Final = 4 * 1024 * 1024
+_MODE: Final = 0o660
+log = logging.getLogger(__name__)
+Tree = dict[str, Any]
+
+
+class Control:
+    """Serves the socket. Every answer is an object with what was asked for, or with `error`."""
+
+    def __init__(self, farm: Farm) -> None:
+        self._farm = farm
+        self._server: asyncio.Server | None = None
+
+    async def start(self, state_dir: Path) -> None:
+        """Listen; a socket that a dead service left is replaced (the caller holds the state directory's lock)."""
+        path = state_dir / SOCKET_NAME
+        path.unlink(missing_ok=True)
+        before = os.umask(0o777 & ~_MODE)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, path, limit=_MAX_LINE)
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE(path.stat().st_mode) & ~_MODE == 0
+
+    async def stop(self, state_dir: Path) -> None:
+        """Stop listening."""
+        if self._server is not None:
+            self._server.close()
+        (state_dir / SOCKET_NAME).unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError, ValueError):
+            while line := await reader.readline():
+                async for answer in self._answers(line):
+                    writer.write(orjson.dumps(answer) + b"\n")
+                    await writer.drain()
+        writer.close()
+
+    async def _answers(self, line: bytes) -> AsyncIterator[Tree]:
+        try:
+            request = orjson.loads(line)
+            match request:
+                case {"do": "status", "printer": str() | None as name}:
+                    yield {"status": self._status(name)}
+                case {"do": "send", "printer": str(name), "message": dict(message)}:
+                    async for answer in self._send(name, message):
+                        yield answer
+                case _:
+                    yield _error(
+                        Internal("The service does not understand this command line: are both of one version?")
+                    )
+        except orjson.JSONDecodeError:
+            yield _error(Internal("The service was sent something that is not JSON."))
+        except ConnectorError as error:
+            yield _error(error)
+
+    def _find(self, name: str) -> str:
+        found = self._farm.dispatcher.resolve(name)
+        if found is None:
+            raise UnknownPrinter(f"There is no printer {name} here.")
+        return found
+
+    def _status(self, name: str | None) -> Tree:
+        wanted = [self._find(name)] if name else list(self._farm.units)
+        return {printer_id: self._farm.units[printer_id].printer.status() for printer_id in wanted}
+
+    async def _send(self, name: str, message: Tree) -> AsyncIterator[Tree]:
+        """Carry out a command; job progress on the way, then its one answer."""
+        printer_id = self._find(name)
+        printer = self._farm.units[printer_id].printer
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._farm.dispatcher.send(printer_id, orjson.dumps(message), answer.set_result)
+        told: tuple[str, int] | None = None
+        while not answer.done():
+            process = printer.work.process()
+            progress = (process.stage, process.percent)
+            if progress != told and process.stage != "idle":
+                told = progress
+                yield {"progress": {"stage": process.stage, "percent": process.percent}}
+            await asyncio.wait({answer}, timeout=0.2)
+        yield {"answer": orjson.loads(answer.result().payload)}
+
+
+def _error(error: ConnectorError) -> Tree:
+    return {"error": str(error), "code": error.code, "exit_code": error.exit_code}

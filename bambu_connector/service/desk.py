@@ -1,0 +1,167 @@
+"""One printer's commands: who waits behind whom, who goes first, and the one place where errors become answers."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, assert_never
+
+from bambu_connector.errors import ConnectorError, Expired, FileInvalid, Internal, NotSupported, PrinterBusy
+from bambu_connector.printago import messages, orders
+from bambu_connector.printago.commands import Command
+from bambu_connector.printago.messages import Answer, MessageType, timestamp_text
+from bambu_connector.printago.orders import DirectOrder
+from bambu_connector.service.execute import execute
+from bambu_connector.service.jobs import Jobs
+from bambu_connector.service.printer import Printer
+from bambu_connector.service.shelf import Shelf
+from bambu_connector.translate import guards
+from bambu_connector.translate.plan import plan
+
+MAX_WAITING: Final = 100
+STATUS_FRESH_S: Final = 60.0  # `get_status` asks the printer first when the last report is older
+STATUS_WAIT_S: Final = 10.0
+
+Reply = Callable[[Answer], None]
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+class Desk:
+    """Takes commands for one printer. Stop, pause and questions are carried out at once, movements one after the other."""
+
+    def __init__(self, printer: Printer, jobs: Jobs, shelf: Shelf, spawn: Spawn) -> None:
+        self._printer = printer
+        self._jobs = jobs
+        self._shelf = shelf
+        self._spawn = spawn
+        self._queue: asyncio.Queue[tuple[Command, DirectOrder, float, Reply]] = asyncio.Queue()
+
+    def submit(self, command: Command, *, waits: float, expires: float, reply: Reply) -> None:
+        """Take a command; `waits` and `expires` are seconds from now. `reply` is called exactly once, now or later."""
+        order = command.order
+        match order:
+            case orders.StartPrintBbl() | orders.DownloadGcode() | orders.StartPrint():
+                try:
+                    self._jobs.submit(command, order, waits=waits, expires=expires, answer=reply)
+                except ConnectorError as error:
+                    reply(self._refused(command, error))
+            case orders.StopPrint():
+                self._soon(command, self._stop(command), reply)
+            case orders.PausePrint():
+                self._soon(command, self._direct(command, order), reply)
+            case orders.GetStatus():
+                self._soon(command, self._status(), reply)
+            case orders.ListFiles() | orders.DeleteFile():
+                self._soon(command, self._files(command, order), reply)
+            case orders.CameraOrder():
+                reply(
+                    self._refused(command, NotSupported(f"{command.header.action} is not supported by this version."))
+                )
+            case _:
+                self._enqueue(command, order, waits, reply)
+
+    def _enqueue(self, command: Command, order: DirectOrder, waits: float, reply: Reply) -> None:
+        if self._queue.qsize() >= MAX_WAITING:
+            reply(self._refused(command, PrinterBusy(f"{MAX_WAITING} commands wait for this printer already.")))
+            return
+        self._queue.put_nowait((command, order, self._printer.clock.monotonic() + waits, reply))
+
+    async def run(self) -> None:
+        """Carry out what waits, one after the other; runs until cancelled."""
+        while True:
+            command, order, until, reply = await self._queue.get()
+            if self._printer.clock.monotonic() > until:
+                reply(self._refused(command, Expired("The command waited too long for its turn.")))
+                continue
+            reply(await self._answer(command, self._direct(command, order)))
+
+    def clear(self) -> None:
+        """The service stops: nothing that waits is begun any more."""
+        while not self._queue.empty():
+            command, _, _, reply = self._queue.get_nowait()
+            reply(self._refused(command, PrinterBusy("The connector is being stopped.")))
+
+    def _soon(self, command: Command, work: Coroutine[Any, Any, Answer], reply: Reply) -> None:
+        async def carry_out() -> None:
+            reply(await self._answer(command, work))
+
+        _ = self._spawn(carry_out(), f"{command.header.command} of {self._printer.identity.name}")
+
+    async def _answer(self, command: Command, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Carry out a command; what it raises becomes its answer. A bug too, for the sender must not wait for ever."""
+        try:
+            return await work
+        except ConnectorError as error:
+            return self._refused(command, error)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            self._printer.log.exception("a bug in %s", command.header.command)
+            return self._refused(command, Internal("The connector has a bug here; its log says more."))
+
+    def _refused(self, command: Command, error: ConnectorError) -> Answer:
+        self._printer.log.warning("%s: %s", command.header.command, error)
+        return messages.failure(command.header, error)
+
+    # -- one function for each way of carrying out --------------------------------------------
+
+    async def _direct(self, command: Command, order: DirectOrder) -> Answer:
+        planned = plan(order, self._printer.situation())
+        done = await execute(self._printer, planned)
+        return messages.success(command.header, planned.done, acknowledged=done.acknowledged)
+
+    async def _stop(self, command: Command) -> Answer:
+        if await self._jobs.stop():
+            return messages.success(command.header, "The job was stopped.", acknowledged=True)
+        planned = plan(orders.StopPrint(), self._printer.situation())
+        self._printer.note_stop()
+        done = await execute(self._printer, planned)
+        return messages.success(command.header, planned.done, acknowledged=done.acknowledged)
+
+    async def _status(self) -> Answer:
+        printer = self._printer
+        age = printer.report_age
+        if printer.is_connected and age is not None and age > STATUS_FRESH_S:
+            seen = printer.reports
+            printer.refresh()
+            await printer.waiters.until(lambda: True if printer.reports > seen else None, STATUS_WAIT_S)
+        data = printer.status()
+        data["report"] = printer.shown.report or None
+        return Answer(type=MessageType.STATUS, data=data)
+
+    async def _files(self, command: Command, order: orders.ListFiles | orders.DeleteFile) -> Answer:
+        guards.guard_storage(self._printer.situation())
+        match order:
+            case orders.ListFiles(folder):
+                async with self._shelf.turn:
+                    found = await self._shelf.storage.list_folder(folder)
+                files = [
+                    {
+                        "name": each.name,
+                        "size": each.size,
+                        "modified": None if each.modified is None else timestamp_text(each.modified.timestamp()),
+                    }
+                    for each in found
+                ]
+                return messages.response(command.header, {"folder": folder, "files": files})
+            case orders.DeleteFile(name):
+                return await self._delete(command, name)
+            case _:
+                assert_never(order)
+
+    async def _delete(self, command: Command, name: str) -> Answer:
+        if self._jobs.uses(name) or self._is_printed(name):
+            raise PrinterBusy(f"{name} belongs to a job that has not ended.")
+        async with self._shelf.turn:
+            existed = await self._shelf.storage.remove(name)
+        self._shelf.forget(name)
+        if not existed:
+            raise FileInvalid(f"There is no file {name} on the printer's storage.")
+        return messages.success(command.header, f"{name} was deleted.", acknowledged=True)
+
+    def _is_printed(self, name: str) -> bool:
+        """Say whether the active print is, or may be, of this file."""
+        view = self._printer.view
+        if view is None or not view.is_active:
+            return False
+        identity = view.identity
+        shown = {identity.file, identity.name, identity.file and identity.file.rpartition("/")[2]}
+        return name in shown or name.removesuffix(".3mf").removesuffix(".gcode") in shown

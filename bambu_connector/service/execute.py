@@ -1,0 +1,101 @@
+"""Carries out a plan: publishes its request and waits for its evidence."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from bambu_connector.bambu.health import BUSY, SIGNING
+from bambu_connector.bambu.report import Outcome, Reply
+from bambu_connector.bambu.request import GetVersion
+from bambu_connector.errors import CommandError, DeveloperModeRequired, PrinterBusy, PrinterError, TimedOut
+from bambu_connector.service.printer import Printer
+from bambu_connector.service.requests import Ticket
+from bambu_connector.translate.plan import Plan, Replied, Shown
+
+REPLY_GRACE_S: Final = 4.0  # healthy printers reply within a second; after that another question tells who hears us
+SETTLED_S: Final = (
+    2.0  # a report so long after the request tells the state after it: P1 and A1 lag 1 to 5 s with changes
+)
+
+_SIGNING_REASON: Final = "verify failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The command was obeyed; `acknowledged` when the printer's reply said so too."""
+
+    acknowledged: bool
+
+
+def refusal(reply: Reply) -> CommandError:
+    """Return the error for a reply that says failed."""
+    reason = reply.reason or ""
+    if reply.error_code in SIGNING or _SIGNING_REASON in reason:
+        return DeveloperModeRequired(
+            "The printer refused the command because it is not signed: switch on LAN Only Mode and Developer Mode in the"
+            " network settings on its screen, then read its access code again."
+        )
+    code = "" if reply.error_code is None else f" (error {reply.error_code & 0xFFFFFFFF:08X})"
+    said = f"The printer refused {reply.command}{f': {reason}' if reason else ''}{code}"
+    return PrinterBusy(f"{said}; it is busy.") if reply.error_code == BUSY else PrinterError(f"{said}.")
+
+
+def outcome(ticket: Ticket) -> Outcome | None:
+    """Return what the reply says, None as long as there is none. Raises the refusal when it says failed."""
+    reply = ticket.reply
+    if not isinstance(reply, Reply):
+        return None if reply is None else Outcome.SUCCESS
+    if reply.outcome is Outcome.FAILED:
+        raise refusal(reply)
+    return reply.outcome
+
+
+async def execute(printer: Printer, plan: Plan) -> Done:
+    """Publish the plan's request, once; return when there is evidence. Raises CommandError, TimedOut without evidence."""
+    evidence = plan.evidence
+    done = await (_shown(printer, plan, evidence) if isinstance(evidence, Shown) else _replied(printer, plan, evidence))
+    if done is None:
+        printer.suspect()
+        raise TimedOut(_unobeyed(printer, plan))
+    return done
+
+
+def _unobeyed(printer: Printer, plan: Plan) -> str:
+    sentence = f"The printer was told to {plan.request.command} and did not show within {plan.evidence.within:.0f} s that it did."
+    if printer.signing_is_expected() and printer.view is not None and printer.view.developer_mode is None:
+        sentence += " Its firmware obeys only signed commands unless Developer Mode is on: check that on its screen."
+    return sentence
+
+
+async def _shown(printer: Printer, plan: Plan, evidence: Shown) -> Done | None:
+    view = printer.view
+    already = view is not None and evidence.predicate(view)
+    ticket = printer.send(plan.request)
+
+    def probe() -> Done | None:
+        said = outcome(ticket)
+        if already and said is Outcome.SUCCESS:
+            return Done(acknowledged=True)
+        settled = not already or printer.clock.monotonic() - ticket.sent_at >= SETTLED_S
+        told = printer.reports > ticket.reports_before and settled
+        if told and printer.view is not None and evidence.predicate(printer.view):
+            return Done(acknowledged=said is Outcome.SUCCESS)
+        return None
+
+    return await printer.waiters.until(probe, evidence.within)
+
+
+async def _replied(printer: Printer, plan: Plan, evidence: Replied) -> Done | None:
+    ticket = printer.send(plan.request)
+
+    def replied() -> Done | None:
+        return Done(acknowledged=True) if outcome(ticket) is Outcome.SUCCESS else None
+
+    done = await printer.waiters.until(replied, REPLY_GRACE_S if evidence.probe else evidence.within)
+    if done is not None or not evidence.probe:
+        return done
+    question = printer.send(GetVersion())
+
+    def heard() -> Done | None:
+        return replied() or (None if question.reply is None else Done(acknowledged=False))
+
+    return await printer.waiters.until(heard, evidence.within - REPLY_GRACE_S)

@@ -1,0 +1,235 @@
+"""All printers of one configuration under one roof, with or without Printago."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol
+
+from bambu_connector.bambu.models import Model, Traits, model_named, model_of_serial, with_quirks
+from bambu_connector.config import Config, PrinterConfig
+from bambu_connector.config import Topics as Templates
+from bambu_connector.errors import AccessDenied, LinkError, PrinterOffline, Unreachable
+from bambu_connector.printago.messages import Message, MessageType
+from bambu_connector.printago.topics import Topics
+from bambu_connector.service.clock import Clock
+from bambu_connector.service.connection import Keeper
+from bambu_connector.service.desk import Desk
+from bambu_connector.service.dispatcher import Counter, Dispatcher
+from bambu_connector.service.jobs import Jobs
+from bambu_connector.service.journal import Journal
+from bambu_connector.service.pins import Pins
+from bambu_connector.service.ports import Downloader, PrinterLink, PrinterStorage
+from bambu_connector.service.printer import Identity, Printer
+from bambu_connector.service.shelf import Shelf
+from bambu_connector.service.steps import Tools
+from bambu_connector.service.tasks import Tasks
+from bambu_connector.service.voice import Voice
+from bambu_connector.translate.coalesce import Pacer
+
+TICK_S: Final = 1.0
+_MB: Final = 1024 * 1024
+
+
+class Wires(Protocol):
+    """What makes the links; the command line puts the real ones in."""
+
+    @property
+    def downloader(self) -> Downloader:
+        """What fetches files."""
+
+    @property
+    def pins(self) -> Pins:
+        """What is trusted from the first contact on."""
+
+    @property
+    def files(self) -> Executor:
+        """What reads whole files off the loop."""
+
+    def link(self, printer: PrinterConfig) -> PrinterLink:
+        """Return a fresh way to a printer's broker, trusting what is trusted by now."""
+
+    def storage(self, printer: PrinterConfig, traits: Traits) -> PrinterStorage:
+        """Return the way to a printer's files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One printer and what belongs to it."""
+
+    config: PrinterConfig
+    printer: Printer
+    keeper: Keeper
+    jobs: Jobs
+    desk: Desk
+    shelf: Shelf
+
+
+class Farm:
+    """The printers. `post` takes what they have to say; nothing runs before `start`."""
+
+    def __init__(
+        self, config: Config, wires: Wires, *, journal: Journal, post: Callable[[Message], None], clock: Clock
+    ) -> None:
+        self.config = config
+        self._wires = wires
+        self._clock = clock
+        self._journal = journal
+        self.tasks = Tasks()
+        self.units: dict[str, Unit] = {}
+        downloads = config.connector.state_dir / "downloads"
+        for each in config.printers:
+            self.units[each.id] = self._unit(each, post, downloads)
+        self.topics = topics_of(config)
+        self.routes = self.topics.command_routes(self.units)
+        counters = {
+            printer_id: Counter(unit.config.serial, unit.desk, unit.printer.voice)
+            for printer_id, unit in self.units.items()
+        }
+        self.dispatcher = Dispatcher(
+            counters,
+            Voice(config.connector.id, post, clock),
+            routes=self.routes,
+            exclusive=config.printago.exclusive if config.printago else True,
+            journal=journal,
+            clock=clock,
+        )
+
+    def _unit(self, config: PrinterConfig, post: Callable[[Message], None], folder: Path) -> Unit:
+        wires, settings = self._wires, self.config
+        voice = Voice(config.id, post, self._clock)
+        pacer = Pacer(min_interval=settings.status.min_interval, heartbeat=settings.status.heartbeat)
+        printer = Printer(identity_of(config), voice, self._clock, pacer, include_report=settings.status.include_report)
+        shelf = Shelf(
+            lambda: wires.storage(config, printer.traits),
+            keep=settings.storage.keep_files,
+            in_use=lambda name: jobs.uses(name),
+        )
+        tools = Tools(
+            printer=printer,
+            shelf=shelf,
+            downloader=wires.downloader,
+            files=wires.files,
+            folder=folder,
+            max_bytes=int(settings.downloads.max_size_mb * _MB),
+        )
+        jobs = Jobs(tools, self._journal.next_job_number, self.tasks.run)
+        printer.work = jobs
+        desk = Desk(printer, jobs, shelf, self.tasks.run)
+        return Unit(config, printer, Keeper(printer, partial(wires.link, config), wires.pins), jobs, desk, shelf)
+
+    def start(self) -> None:
+        """Connect every printer that can be, and keep it connected."""
+        folder = self.config.connector.state_dir / "downloads"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left_over in folder.iterdir():
+            left_over.unlink(missing_ok=True)
+        for unit in self.units.values():
+            name = unit.printer.identity.name
+            missing = _missing(unit.config)
+            if missing is None:
+                self.tasks.keep(unit.keeper.run, f"the connection to {name}")
+            else:
+                unit.printer.log.warning("%s", missing)
+                unit.printer.session_closed(missing)
+            self.tasks.keep(unit.desk.run, f"the commands of {name}")
+            self.tasks.keep(unit.shelf.run, f"the files of {name}")
+        self.tasks.keep(self._tick, "the clock")
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for unit in self.units.values():
+                unit.printer.tick()
+
+    def speak(self) -> None:
+        """Introduce every printer to Printago, and tell statuses from now on."""
+        for unit in self.units.values():
+            printer = unit.printer
+            data = {
+                "outcome": "paired",
+                "dev_id": printer.identity.serial,
+                "dev_name": printer.identity.name,
+                "dev_model": printer.traits.code,
+                "firmware": printer.firmware,
+                "reason": None,
+            }
+            printer.voice.say(MessageType.PAIRING, data)
+            printer.start_speaking()
+
+    async def stop(self, grace: float) -> None:
+        """End every job and every session; statuses say offline at the end. Takes at most about twice `grace` seconds."""
+        for unit in self.units.values():
+            unit.desk.clear()
+        if self.units:
+            await asyncio.wait([asyncio.create_task(unit.jobs.give_up(grace)) for unit in self.units.values()])
+        await self.tasks.cancel()
+        for unit in self.units.values():
+            unit.printer.session_closed(Unreachable("The connector was stopped."))
+            unit.printer.say_again()
+            unit.printer.fall_silent()
+
+
+def _missing(config: PrinterConfig) -> LinkError | None:
+    if config.host is None:
+        return Unreachable(f"{config.name or config.serial} has no `host` in the configuration, so it cannot be found.")
+    if config.access_code is None:
+        return AccessDenied(
+            f"{config.name or config.serial} has no `access_code` in the configuration, so it cannot be used."
+        )
+    return None
+
+
+def topics_of(config: Config) -> Topics:
+    """Return the topics of a configuration; without Printago the default ones, which nobody uses."""
+    templates = config.printago.topics if config.printago else Templates()
+    return Topics(
+        connector_id=config.connector.id,
+        commands=templates.commands,
+        messages=templates.messages,
+        availability=templates.availability,
+    )
+
+
+def identity_of(config: PrinterConfig) -> Identity:
+    """Return who a printer is: its model by the configuration, else by its serial."""
+    named = model_named(config.model) if config.model else None
+    model: Model = named or model_of_serial(config.serial)
+    quirks = config.quirks
+    adjust = partial(
+        with_quirks,
+        start_url=quirks.start_url,
+        md5=quirks.md5,
+        ftps_protection=quirks.ftps_protection,
+        start_timeout=quirks.start_timeout,
+        jog_signs=quirks.jog_signs,
+    )
+    return Identity(
+        serial=config.serial,
+        printer_id=config.id,
+        name=config.name or config.serial,
+        host=config.host,
+        model=model,
+        adjust=adjust,
+        model_is_given=named is not None,
+    )
+
+
+async def until_ready(unit: Unit, within: float) -> None:
+    """Wait until a printer has told its state; raises why it did not, where that is known."""
+    printer = unit.printer
+
+    def ready() -> bool | None:
+        if printer.view is not None:
+            return True
+        error = printer.link_error
+        if error is not None and not error.retryable:
+            raise error
+        return None
+
+    if await printer.waiters.until(ready, within) is None:
+        raise printer.link_error or PrinterOffline(
+            f"{printer.identity.name} did not tell its state within {within:.0f} s."
+        )

@@ -1,0 +1,107 @@
+"""What must be remembered: commands already seen, and the number of the last job.
+
+This is the journal's place. Today commands are remembered for the life of the process, and only the counter of jobs is
+on disk; the README says so.
+"""
+
+import enum
+import hashlib
+import os
+import secrets
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final, Protocol
+
+from bambu_connector.errors import ConfigError
+
+REMEMBER_S: Final = 24 * 3600.0
+REMEMBER_STARTS_S: Final = 30 * 24 * 3600.0
+REMEMBER_AT_LEAST: Final = 10_000
+JOB_NUMBERS: Final = 2**31 - 1  # P1S 01.10 clamps what does not fit a signed 32-bit integer
+
+
+class Seen(enum.Enum):
+    """Whether a command came before."""
+
+    NEW = enum.auto()
+    AGAIN = enum.auto()
+    CHANGED = enum.auto()
+    """The same id, and another payload."""
+
+
+class Journal(Protocol):
+    """What the service asks of its memory."""
+
+    def note_command(self, key: str, payload: bytes, *, is_start: bool, now: float) -> Seen:
+        """Remember a command; say whether it was there already. `now` is monotonic."""
+
+    def next_job_number(self) -> int:
+        """Return a number that no job had before: above 0, below 2^31."""
+
+
+class Memory:
+    """Commands that were seen, oldest first; starts are kept longer and in a table of their own."""
+
+    def __init__(self) -> None:
+        self._tables: dict[bool, OrderedDict[str, tuple[float, bytes]]] = {False: OrderedDict(), True: OrderedDict()}
+
+    def note(self, key: str, payload: bytes, *, is_start: bool, now: float) -> Seen:
+        """Remember a command; say whether it was there already."""
+        digest = hashlib.sha256(payload).digest()
+        for table in self._tables.values():
+            if key in table:
+                return Seen.AGAIN if table[key][1] == digest else Seen.CHANGED
+        table = self._tables[is_start]
+        table[key] = (now, digest)
+        keep = REMEMBER_STARTS_S if is_start else REMEMBER_S
+        while len(table) > REMEMBER_AT_LEAST and now - next(iter(table.values()))[0] > keep:
+            table.popitem(last=False)
+        return Seen.NEW
+
+
+class JobNumbers:
+    """A persistent counter with a random start, so that no two connectors or state directories give a print one id."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = self._read()
+
+    def _read(self) -> int:
+        try:
+            text = self._path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return secrets.randbelow(JOB_NUMBERS)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{self._path} cannot be read: {error}. Remove it, and a new counter is begun."
+            ) from error
+        if not text.isdecimal() or int(text) > JOB_NUMBERS:
+            raise ConfigError(f"{self._path} is damaged. Remove it, and a new counter is begun.")
+        return int(text)
+
+    def next(self) -> int:
+        """Return the next number, after it is on disk."""
+        self._last = self._last % (JOB_NUMBERS - 1) + 1
+        temporary = self._path.with_suffix(".new")
+        with temporary.open("w", encoding="ascii") as file:
+            file.write(f"{self._last}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+        return self._last
+
+
+class ProcessJournal:
+    """A journal that lives as long as the process, but for the counter of jobs."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._memory = Memory()
+        self._numbers = JobNumbers(state_dir / "job-number")
+
+    def note_command(self, key: str, payload: bytes, *, is_start: bool, now: float) -> Seen:
+        """Remember a command; say whether it was there already."""
+        return self._memory.note(key, payload, is_start=is_start, now=now)
+
+    def next_job_number(self) -> int:
+        """Return a number that no job had before."""
+        return self._numbers.next()

@@ -1,0 +1,99 @@
+"""Messages on their way to Printago: in order, until the broker has them."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from bambu_connector.errors import LinkError
+from bambu_connector.printago.messages import Message, MessageType
+from bambu_connector.service.ports import PrintagoConnection
+
+MAX_EVENTS: Final = 10_000  # the contract's: the oldest go first; answers never go
+log = logging.getLogger(__name__)
+
+
+class Outbox:
+    """Holds what must arrive until it has. A status that answers nothing is sent now or never: the next one says more."""
+
+    def __init__(self, topic_of: Callable[[str, str], str]) -> None:
+        self._topic_of = topic_of
+        self._connection: PrintagoConnection | None = None
+        self._waiting: OrderedDict[int, Message] = OrderedDict()
+        self._next = 0
+        self._events = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def post(self, message: Message) -> None:
+        """Send a message, or keep it until there is a connection."""
+        if message.qos == 0:
+            if self._connection is not None:
+                self._publish(message)
+            return
+        self._next += 1
+        self._waiting[self._next] = message
+        self._empty.clear()
+        self._limit(message)
+        if self._connection is not None:
+            self._send(self._next, message)
+
+    def _limit(self, message: Message) -> None:
+        if message.type is not MessageType.EVENT:
+            return
+        self._events += 1
+        if self._events <= MAX_EVENTS:
+            return
+        oldest = next(key for key, each in self._waiting.items() if each.type is MessageType.EVENT)
+        self._drop(oldest)
+        log.warning("more than %d events wait for Printago: the oldest is dropped", MAX_EVENTS)
+
+    def connected(self, connection: PrintagoConnection) -> None:
+        """There is a connection: send everything that waits, in order."""
+        self._connection = connection
+        for key, message in list(self._waiting.items()):
+            self._send(key, message)
+
+    def disconnected(self) -> None:
+        """The connection is gone; what was not confirmed is sent again."""
+        self._connection = None
+
+    def _send(self, key: int, message: Message) -> None:
+        sent = self._publish(message)
+        if sent is not None:
+            sent.add_done_callback(lambda future: self._arrived(key, future))
+
+    def _publish(self, message: Message) -> asyncio.Future[None] | None:
+        assert self._connection is not None
+        topic = self._topic_of(message.printer_id, message.type.value)
+        try:
+            return self._connection.publish(topic, message.payload, qos=message.qos, retain=message.retain)
+        except LinkError as error:
+            log.debug("not sent yet: %s", error)
+            return None
+
+    def _arrived(self, key: int, future: asyncio.Future[None]) -> None:
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self._drop(key)
+        elif self._connection is not None:
+            log.debug("a message was not taken by Printago's broker: %s", error)
+
+    def _drop(self, key: int) -> None:
+        message = self._waiting.pop(key, None)
+        if message is not None and message.type is MessageType.EVENT:
+            self._events -= 1
+        if not self._waiting:
+            self._empty.set()
+
+    async def drained(self, within: float) -> bool:
+        """Wait until everything has arrived; False when it did not in `within` seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,414 @@
+"""One printer: its session, its folded report, and what follows from a report. Decides nothing that is pure elsewhere."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from bambu_connector.bambu.fold import fold
+from bambu_connector.bambu.models import TRAITS, Model, Traits, model_of_modules, signing_expected
+from bambu_connector.bambu.report import PushStatus, Reply, VersionInfo, parse_report
+from bambu_connector.bambu.request import Request
+from bambu_connector.bambu.session import Advice, Rebuild, Session
+from bambu_connector.bambu.view import View
+from bambu_connector.errors import AccessDenied, IdentityMismatch, LinkError, Mute, PrinterOffline, Unreachable
+from bambu_connector.logs import printer_logger
+from bambu_connector.printago.messages import MessageType, timestamp_text
+from bambu_connector.service.clock import Clock
+from bambu_connector.service.ports import PrinterConnection
+from bambu_connector.service.requests import Requests, Ticket
+from bambu_connector.service.voice import Voice
+from bambu_connector.service.waiting import Waiters
+from bambu_connector.translate.coalesce import Pacer
+from bambu_connector.translate.events import Event, EventTracker
+from bambu_connector.translate.situation import Situation
+from bambu_connector.translate.status import Link, Process, status_data
+
+ONLINE_S: Final = 60.0  # without a report for so long a printer is not online, whatever TCP says
+_HOMING_STAGE: Final = 13
+_PRESSING: Final = ("gcode_state", "print_error", "hms", "fun")
+
+Adjust = Callable[[Traits], Traits]
+
+
+class Work(Protocol):
+    """The jobs of a printer, as far as the printer itself needs to know."""
+
+    @property
+    def is_under_way(self) -> bool:
+        """A job has not ended."""
+
+    @property
+    def start_is_out(self) -> bool:
+        """A start is published and its outcome is not known."""
+
+    @property
+    def start_is_unexplained(self) -> bool:
+        """A start ended unknown, and nothing has explained it since."""
+
+    def is_transferring(self) -> bool:
+        """A file is being written to the printer, which makes it slow to speak."""
+
+    def holds_session(self, now: float) -> bool:
+        """No `pushall` and no rebuild now: a start is out, or was until a moment ago."""
+
+    def process(self) -> Process:
+        """What the status says of jobs."""
+
+    def observe(self) -> None:
+        """A report came, or time went by: has our start been taken?"""
+
+    def settle(self) -> None:
+        """The same, after the events were told: has a print of ours ended?"""
+
+    def describe(self, event: Event) -> dict[str, Any]:
+        """Return the details of an event, with the ids of the command that began its print."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a printer is, from the configuration."""
+
+    serial: str
+    printer_id: str
+    name: str
+    host: str | None
+    model: Model
+    adjust: Adjust = lambda traits: traits
+    """Puts the printer's quirks over its model's row."""
+    model_is_given: bool = False
+
+
+class Printer:
+    """The state of one printer. Everything runs on the loop; what blocks or takes long is elsewhere."""
+
+    def __init__(
+        self, identity: Identity, voice: Voice, clock: Clock, pacer: Pacer, *, include_report: bool = False
+    ) -> None:
+        self.identity = identity
+        self.voice = voice
+        self.clock = clock
+        self.waiters = Waiters()
+        self.work: Work
+        self.model = identity.model
+        self.traits = identity.adjust(TRAITS[identity.model])
+        self.firmware: str | None = None
+        self.reports = 0
+        self.view: View | None = None
+        self.link_error: LinkError | None = None
+        self.rebuild: asyncio.Future[Rebuild] | None = None
+        self.log = printer_logger(identity.name, identity.serial)
+        self._shown = View({}, self.traits)
+        self._connection: PrinterConnection | None = None
+        self._session: Session | None = None
+        self._requests = Requests()
+        self._tracker = EventTracker()
+        self._pacer = pacer
+        self._include_report = include_report
+        self._timer: asyncio.TimerHandle | None = None
+        self._connecting = False
+        self._ever_connected = False
+        self._has_access: bool | None = None
+        self._verified: bool | None = None
+        self._reported_at: float | None = None
+        self._reported_wall: float | None = None
+        self._reconnects = 0
+        self._saw_home = False
+        self._homing = False
+        self._speaks = False
+
+    # -- what is known -------------------------------------------------------------------------
+
+    @property
+    def is_connected(self) -> bool:
+        """There is a session with the printer's broker."""
+        return self._connection is not None
+
+    @property
+    def is_online(self) -> bool:
+        """There is a session, and a report came within 60 s."""
+        age = self.report_age
+        return self.is_connected and age is not None and age < ONLINE_S
+
+    @property
+    def report_age(self) -> float | None:
+        """Seconds since anything was reported in this process."""
+        return None if self._reported_at is None else self.clock.monotonic() - self._reported_at
+
+    @property
+    def shown(self) -> View:
+        """The last view of this process, empty before the first."""
+        return self._shown
+
+    def situation(self) -> Situation:
+        """Return what the guards look at, now."""
+        return Situation(
+            traits=self.traits,
+            connected=self.is_connected,
+            view=self.view,
+            link_error=self.link_error,
+            report_age=self.report_age if self.view is not None else None,
+            saw_home=self._saw_home,
+            job_under_way=self.work.is_under_way,
+            start_out=self.work.start_is_out,
+            start_unexplained=self.work.start_is_unexplained,
+        )
+
+    def signing_is_expected(self) -> bool | None:
+        """Say whether this model and firmware demand signatures unless Developer Mode is on."""
+        return signing_expected(self.traits, self.firmware)
+
+    # -- the session ---------------------------------------------------------------------------
+
+    def connecting(self) -> None:
+        """A connection is being tried."""
+        self._connecting = True
+        if self._speaks:
+            self.status_changed(pressing=not self._ever_connected)
+
+    def session_opened(self, connection: PrinterConnection) -> None:
+        """A session is up: everything is unknown again until the printer has told it."""
+        now = self.clock.monotonic()
+        self._connection, self._connecting = connection, False
+        self.link_error, self._has_access, self._verified = None, True, connection.verified
+        self._reconnects += self._ever_connected
+        self._ever_connected = True
+        self.view, self._saw_home, self._homing = None, False, False
+        self._requests.clear()
+        self._session = Session(pushall_interval=self.traits.pushall_interval, now=now)
+        self._follow(self._session.open(now, quiet=self.work.holds_session(now)))
+        self.log.info("connected to %s", self.identity.host)
+        self.status_changed(pressing=True)
+
+    def session_closed(self, error: LinkError) -> None:
+        """The session is over, or none could be made; `error` says why."""
+        was_connected = self._connection is not None
+        self._connection, self._session, self.view, self._connecting = None, None, None, False
+        changed = was_connected or type(error) is not type(self.link_error)
+        self.link_error = error
+        if isinstance(error, AccessDenied):
+            self._has_access = False
+        if isinstance(error, IdentityMismatch):
+            self._verified = False
+        self._tracker.disconnected()
+        self.status_changed(pressing=changed)
+        self.waiters.pulse()
+
+    def send(self, request: Request) -> Ticket:
+        """Publish a request; raises PrinterOffline when there is no session."""
+        if self._connection is None:
+            raise PrinterOffline("The printer is not connected.")
+        now = self.clock.monotonic()
+        try:
+            return self._requests.send(request, self._connection.send, now=now, reports=self.reports)
+        except LinkError as error:
+            raise PrinterOffline(f"The printer is not connected: {error}") from error
+
+    def refresh(self) -> None:
+        """Ask for a full report, where the model's interval and a start that is out allow it."""
+        now = self.clock.monotonic()
+        if self._session is not None and not self.work.holds_session(now):
+            self._follow(self._session.refresh(now))
+
+    def suspect(self) -> None:
+        """A command had no effect: find out whether the session is deaf."""
+        now = self.clock.monotonic()
+        if self._session is not None and not self.work.holds_session(now):
+            self._follow(self._session.suspect(now))
+
+    def _follow(self, advice: Advice) -> None:
+        for each in advice:
+            if isinstance(each, Rebuild):
+                if self.rebuild is not None and not self.rebuild.done():
+                    self.rebuild.set_result(each)
+                return
+            try:
+                self.send(each)
+            except PrinterOffline as error:
+                self.log.debug("not sent: %s", error)
+                return
+
+    def rebuild_error(self, why: Rebuild) -> LinkError:
+        """Return the error for a session that was given up."""
+        if why.mute:
+            return Mute(
+                f"{self.identity.host} takes the access code and says nothing about {self.identity.serial}: is the serial"
+                " right (it is case-sensitive)?"
+            )
+        return Unreachable(f"The session with {self.identity.host} was given up: {why.reason}.")
+
+    # -- what comes in -------------------------------------------------------------------------
+
+    def receive(self, raw: bytes) -> None:
+        """Take one message of the report topic."""
+        message = parse_report(raw)
+        match message:
+            case PushStatus(fields):
+                self._report(fields)
+            case Reply():
+                if self._requests.take(message) is not None:
+                    self.work.observe()
+                    self.waiters.pulse()
+            case VersionInfo():
+                self._version(message)
+            case _:
+                self.log.debug("a message of %d bytes that is not understood", len(raw))
+
+    def _report(self, fields: dict[str, Any]) -> None:
+        now = self.clock.monotonic()
+        was_online = self.is_online
+        before = self.view
+        folded = fold(before.report if before else None, fields)
+        self._reported_at, self._reported_wall = now, self.clock.wall()
+        self.reports += 1
+        if folded is None:
+            self._advise(None, now)
+            return
+        changed = before is None or folded is not before.report
+        if changed:
+            self.view = self._shown = View(folded, self.traits)
+            self._watch_homing(self.view)
+        assert self.view is not None
+        self._advise(self.view, now)
+        if changed:
+            pressing = before is None or any(before.report.get(key) != folded.get(key) for key in _PRESSING)
+            self.work.observe()
+            self._tell(self._tracker.report(self.view, now))
+            self.status_changed(pressing=pressing or not was_online)
+        elif not was_online:
+            self.status_changed(pressing=True)
+        self.work.settle()
+        self.waiters.pulse()
+
+    def _advise(self, view: View | None, now: float) -> None:
+        if self._session is None:
+            return
+        advice = self._session.reported(view, now)
+        if not self.work.holds_session(now):
+            self._follow(advice)
+
+    def _watch_homing(self, view: View) -> None:
+        """A homing that began and ended before our eyes homes the axes, also where `home_flag` is not told."""
+        homing = view.stage == _HOMING_STAGE
+        self._saw_home = self._saw_home or (self._homing and not homing)
+        self._homing = homing
+
+    def _version(self, message: VersionInfo) -> None:
+        ours = self._requests.take(message) is not None
+        if ours and self._session is not None:
+            self._session.answered(self.clock.monotonic())
+        firmware = next(
+            (str(each["sw_ver"]) for each in message.modules if each.get("name") == "ota" and each.get("sw_ver")), None
+        )
+        model = None if self.identity.model_is_given else model_of_modules(message.modules)
+        if (firmware and firmware != self.firmware) or (model and model is not self.model):
+            self.firmware = firmware or self.firmware
+            self._become(model or self.model)
+        if ours:
+            self.waiters.pulse()
+
+    def _become(self, model: Model) -> None:
+        if model is not self.model:
+            self.log.info("is a %s by its own word", model.value)
+        self.model = model
+        self.traits = self.identity.adjust(TRAITS[model])
+        self._shown = View(self._shown.report, self.traits)
+        if self.view is not None:
+            self.view = self._shown
+        self.status_changed(pressing=False)
+
+    # -- what goes out -------------------------------------------------------------------------
+
+    def start_speaking(self) -> None:
+        """From now on statuses are told; the first one says what is known, if only that the printer is offline."""
+        self._speaks = True
+        self.say_again()
+
+    def say_again(self) -> None:
+        """The next status is due whatever it says."""
+        self._pacer.forget()
+        self.status_changed(pressing=True)
+
+    def status(self) -> dict[str, Any]:
+        """Return the status data, now."""
+        link = Link(
+            serial=self.identity.serial,
+            name=self.identity.name,
+            host=self.identity.host or "",
+            is_connecting=self._connecting,
+            is_online=self.is_online,
+            has_access_right=self._has_access,
+            verified=self._verified,
+            last_report=None if self._reported_wall is None else timestamp_text(self._reported_wall),
+            reconnects=self._reconnects,
+            firmware=self.firmware,
+        )
+        return status_data(self.situation(), link, self.work.process(), self._shown)
+
+    def status_changed(self, *, pressing: bool) -> None:
+        """Something that a status tells may have changed; `pressing`: it must not wait."""
+        if not self._speaks:
+            return
+        self._pacer.note_change()
+        if pressing:
+            self._look()
+        else:
+            self._schedule()
+
+    def _look(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        data = self.status()
+        if self._pacer.offer(data, self.clock.monotonic()):
+            if self._include_report:
+                data = data | {"report": self._shown.report}
+            self.voice.say(MessageType.STATUS, data)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + max(0.0, self._pacer.next_look() - self.clock.monotonic())
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._look)
+
+    def note_stop(self) -> None:
+        """We sent a stop: how the print ends is known to be a cancellation."""
+        self._tracker.note_stop()
+
+    def _tell(self, events: list[Event]) -> None:
+        for event in events:
+            self.tell(event)
+
+    def tell(self, event: Event) -> None:
+        """Tell one event."""
+        if self._speaks:
+            self.voice.say(MessageType.EVENT, {"event": event.name, **self.work.describe(event)})
+        self.log.info("%s", event.name)
+
+    def tick(self) -> None:
+        """A second has gone by."""
+        now = self.clock.monotonic()
+        if self._session is not None and self.work.holds_session(now):
+            self._session.excuse(now)
+        elif self._session is not None:
+            if self.work.is_transferring():
+                self._session.excuse(now)
+            self._follow(self._session.tick(now))
+        self._tell(self._tracker.tick(now))
+        self._tell(self._tracker.online(self.is_online, now))
+        if self._speaks and self._reported_at is not None and ONLINE_S <= now - self._reported_at < ONLINE_S + 2:
+            self.status_changed(pressing=True)
+        self.work.observe()
+        self.work.settle()
+        self.waiters.pulse()
+
+    def fall_silent(self) -> None:
+        """No more statuses."""
+        self._speaks = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,93 @@
+"""Our files on one printer's storage: what lies there on purpose, and what must go."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from bambu_connector.bambu.project import SlicedFile
+from bambu_connector.errors import CommandError, LinkError
+from bambu_connector.service.ports import PrinterStorage
+
+RETRY_S: Final = 60.0
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that `download_gcode` left: its name there, the name that was asked for, and what is in it."""
+
+    name: str
+    requested: str
+    size: int
+    md5: str
+    sliced: SlicedFile | None
+
+
+class Shelf:
+    """Keeps order on one printer's storage, which is used by one task at a time, under `turn`."""
+
+    def __init__(
+        self, storage: Callable[[], PrinterStorage], *, keep: int | None, in_use: Callable[[str], bool]
+    ) -> None:
+        self._open = storage
+        self.turn = asyncio.Lock()
+        self.stored: list[Stored] = []
+        self._keep = keep
+        self._in_use = in_use
+        self._doomed: set[str] = set()
+        self._sweeping = asyncio.Event()
+
+    @property
+    def storage(self) -> PrinterStorage:
+        """The way to the files, made anew: whom to trust may have been learned meanwhile."""
+        return self._open()
+
+    def find(self, name: str) -> Stored | None:
+        """Return our file known by `name`: the one there, or the one that was asked for, the newest first."""
+        return next((each for each in reversed(self.stored) if name in (each.name, each.requested)), None)
+
+    def keep(self, stored: Stored) -> None:
+        """A file of `download_gcode` arrived; the oldest beyond the limit go."""
+        self.stored.append(stored)
+        if self._keep is None:
+            return
+        for each in self.stored[: max(0, len(self.stored) - self._keep)]:
+            if not self._in_use(each.name):
+                self.doom(each.name)
+
+    def forget(self, name: str) -> None:
+        """A file is gone."""
+        self.stored = [each for each in self.stored if each.name != name]
+
+    def doom(self, name: str) -> None:
+        """Remove a file of ours as soon as it can be done."""
+        self._doomed.add(name)
+        self._sweeping.set()
+
+    async def run(self) -> None:
+        """Remove what is doomed, again and again until it is gone; runs until cancelled."""
+        while True:
+            await self._sweeping.wait()
+            self._sweeping.clear()
+            for name in sorted(self._doomed):
+                await self._remove(name)
+            if self._doomed:
+                await asyncio.sleep(RETRY_S)
+                self._sweeping.set()
+
+    async def _remove(self, name: str) -> None:
+        try:
+            async with self.turn:
+                await self.storage.remove(name)
+        except (CommandError, LinkError) as error:
+            log.debug("%s is not removed yet: %s", name, error)
+            return
+        self._doomed.discard(name)
+        self.forget(name)
+
+    async def sweep_now(self) -> None:
+        """Try once to remove everything that is doomed."""
+        for name in sorted(self._doomed):
+            await self._remove(name)

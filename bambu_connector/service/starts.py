@@ -1,0 +1,142 @@
+"""Starts that are out, prints of ours that run, and starts that nobody knows about: watched until they explain themselves."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from bambu_connector.bambu.health import BUSY, SIGNING, START_FAILURES, print_error_code
+from bambu_connector.bambu.report import Outcome, Reply
+from bambu_connector.bambu.view import GcodeState, View
+from bambu_connector.errors import ConnectorError, DeveloperModeRequired, PrinterBusy, StartFailed
+from bambu_connector.service.execute import refusal
+from bambu_connector.service.requests import Ticket
+from bambu_connector.translate.job import Event, Refused, SeenActive, SeenEnded, SeenForeign
+from bambu_connector.translate.recognise import Sighting, StartMark, is_print_of, sight
+
+UNEXPLAINED_S: Final = 300.0
+
+
+@dataclass(slots=True)
+class OutStart:
+    """A start that was published. Times are monotonic."""
+
+    mark: StartMark
+    ticket: Ticket
+    error_before: int | None
+    deadline: float
+    published_at: float
+    active_since: float | None = None
+
+    def look(self, view: View | None, now: float) -> Event | None:
+        """Return what the reply and the newest report say of it."""
+        reply = self.ticket.reply
+        if isinstance(reply, Reply) and reply.outcome is Outcome.FAILED:
+            self.ticket.reply = None
+            return Refused(_start_refusal(reply))
+        return None if view is None else self._see(view, now)
+
+    def _see(self, view: View, now: float) -> Event | None:
+        if not view.is_active:
+            self.active_since = None
+        elif self.active_since is None:
+            self.active_since = now
+        active_for = 0.0 if self.active_since is None else now - self.active_since
+        match sight(self.mark, view, active_for=active_for):
+            case Sighting.OURS_ACTIVE:
+                return SeenActive()
+            case Sighting.OURS_ENDED:
+                return SeenEnded(None if view.state is GcodeState.FINISH else _ended(view))
+            case Sighting.FOREIGN:
+                return SeenForeign()
+            case Sighting.NOTHING:
+                return self._failure(view)
+
+    def _failure(self, view: View) -> Event | None:
+        """An error that appears after the start, while nothing runs, says why nothing will."""
+        error = view.print_error
+        if not error or error == self.error_before or not view.is_inactive:
+            return None
+        if error in SIGNING:
+            return Refused(
+                DeveloperModeRequired(
+                    "The printer refused the start because it is not signed: switch on Developer Mode."
+                )
+            )
+        if error == BUSY:
+            return Refused(PrinterBusy("The printer refused the start because it is busy."))
+        return (
+            Refused(StartFailed(f"The printer could not start the print: {print_error_code(error)}."))
+            if error in START_FAILURES
+            else None
+        )
+
+
+def _ended(view: View) -> ConnectorError:
+    return StartFailed(view.print_error_text or "the printer does not say why")
+
+
+def _start_refusal(reply: Reply) -> ConnectorError:
+    error = refusal(reply)
+    if isinstance(error, PrinterBusy | DeveloperModeRequired):
+        return error
+    return StartFailed(str(error))
+
+
+@dataclass(slots=True)
+class Followed:
+    """A print of ours that was seen to run: `file` is removed when it has ended, None when it is to stay."""
+
+    mark: StartMark
+    file: str | None
+    job_id: str | None
+    command_id: str | int | float | None
+
+    def has_ended(self, view: View) -> bool:
+        """Say whether the print is over: nothing is active, or another print is."""
+        return view.is_inactive or (view.is_active and not is_print_of(self.mark, view))
+
+
+@dataclass(slots=True)
+class Unexplained:
+    """A start whose outcome is unknown since `since` (monotonic)."""
+
+    start: OutStart
+    followed: Followed
+    since: float
+
+
+@dataclass(slots=True)
+class Starts:
+    """What became of the starts of one printer."""
+
+    out: OutStart | None = None
+    followed: Followed | None = None
+    unexplained: Unexplained | None = None
+    quiet_until: float = field(default=float("-inf"))
+    """Until then the printer is left alone, whatever the outcome was."""
+
+    def observe(self, view: View | None, now: float) -> list[str]:
+        """Look at the newest report; return our files that have no use any more."""
+        if view is None:
+            return []
+        return [*self._follow(view), *self._explain(view, now)]
+
+    def _follow(self, view: View) -> list[str]:
+        followed = self.followed
+        if followed is None or not followed.has_ended(view):
+            return []
+        self.followed = None
+        return [followed.file] if followed.file else []
+
+    def _explain(self, view: View, now: float) -> list[str]:
+        unknown = self.unexplained
+        if unknown is None:
+            return []
+        match unknown.start.look(view, now):
+            case SeenActive():
+                self.unexplained, self.followed = None, unknown.followed
+                return []
+            case None if now - unknown.since < UNEXPLAINED_S:
+                return []
+            case _:
+                self.unexplained = None
+                return [unknown.followed.file] if unknown.followed.file else []

@@ -1,0 +1,122 @@
+"""The service: printers, Printago and the control socket, from the first breath to an orderly end."""
+
+import asyncio
+import json
+import logging
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from bambu_connector.config import Config
+from bambu_connector.service.clock import Clock
+from bambu_connector.service.control import Control
+from bambu_connector.service.farm import Farm, Wires
+from bambu_connector.service.journal import Journal
+from bambu_connector.service.notify import Notifier
+from bambu_connector.service.outbox import Outbox
+from bambu_connector.service.ports import PrintagoConnection, PrintagoLink
+from bambu_connector.service.tasks import forever
+from bambu_connector.service.uplink import Uplink
+
+JOB_GRACE_S: Final = 3.0
+DRAIN_S: Final = 1.5
+GOODBYE_S: Final = 1.0  # with the above well below the 10 s in which an orderly stop must be done
+_ANNOUNCED: Final = "announced.json"
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Runs one configuration; the caller holds the state directory's lock."""
+
+    def __init__(
+        self, config: Config, wires: Wires, link: PrintagoLink, *, journal: Journal, clock: Clock, notifier: Notifier
+    ) -> None:
+        self._config = config
+        self._state_dir = config.connector.state_dir
+        self._notifier = notifier
+        self._outbox = Outbox(lambda printer_id, kind: self.farm.topics.message(printer_id, kind))
+        self.farm = Farm(config, wires, journal=journal, post=self._outbox.post, clock=clock)
+        self._introduced = False
+        self._stopping = asyncio.Event()
+        self._uplink = Uplink(
+            link,
+            self._outbox,
+            routes=self.farm.routes,
+            availability=self.farm.topics.availability_topic(),
+            deliver=lambda delivery: self.farm.dispatcher.deliver(delivery, self._outbox.post),
+            on_connected=self._connected,
+            clock=clock,
+        )
+        self._control = Control(self.farm)
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        await self._control.start(self._state_dir)
+        self.farm.start()
+        uplink = asyncio.create_task(forever(self._uplink.run, "the connection to Printago"))
+        self._notifier.say(READY=1, STATUS=f"{len(self.farm.units)} printers")
+        log.info("running with %d printers", len(self.farm.units))
+        await self._until_stopped()
+        log.info("stopping")
+        self._notifier.say(STOPPING=1)
+        await self._stop(uplink)
+
+    async def _until_stopped(self) -> None:
+        interval = self._notifier.watchdog_s
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(interval):
+                    await self._stopping.wait()
+            if interval is not None:
+                self._notifier.say(WATCHDOG=1)
+
+    async def _stop(self, uplink: asyncio.Task[None]) -> None:
+        await self._control.stop(self._state_dir)
+        self._uplink.close_for_commands()
+        await self.farm.stop(JOB_GRACE_S)
+        if self._uplink.is_connected:
+            await self._outbox.drained(DRAIN_S)
+            await self._uplink.say_goodbye(GOODBYE_S)
+        uplink.cancel()
+        await asyncio.wait({uplink})
+        log.info("stopped")
+
+    # -- Printago is there ---------------------------------------------------------------------
+
+    def _connected(self, connection: PrintagoConnection) -> None:
+        self._clear_removed(connection)
+        if self._introduced:
+            for unit in self.farm.units.values():
+                unit.printer.say_again()
+            return
+        self._introduced = True
+        self.farm.speak()
+
+    def _clear_removed(self, connection: PrintagoConnection) -> None:
+        """Clear the retained statuses of printers that an earlier configuration had."""
+        path = self._state_dir / _ANNOUNCED
+        mine = sorted(self.farm.units)
+        before = _read_announced(path)
+        topic_of = self.farm.topics.message
+        used = {topic_of(printer_id, "status") for printer_id in mine}
+        for printer_id in before:
+            topic = topic_of(printer_id, "status")
+            if topic not in used:
+                _ = connection.publish(topic, b"", qos=0, retain=True)
+        if before != mine:
+            path.write_text(json.dumps(mine), encoding="utf-8")
+
+
+def _read_announced(path: Path) -> list[str]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        log.warning("%s cannot be read (%s); retained statuses of removed printers stay", path, error)
+        return []
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []

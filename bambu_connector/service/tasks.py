@@ -1,0 +1,53 @@
+"""Tasks with names, none of which is lost and none of which dies in silence."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+RESTART_S: Final = 5.0
+log = logging.getLogger(__name__)
+
+
+class Tasks:
+    """Every task of the service. A task that must run for ever is started again when a bug ends it."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def run(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run something once; return it, for whoever may want to end it."""
+        return self._start(work, name)
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def keep(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Run something until it is cancelled; after a bug, again."""
+        _ = self._start(forever(work, name), name)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a bug ended %s", task.get_name(), exc_info=task.exception())
+
+    async def cancel(self) -> None:
+        """End everything and wait until it has ended."""
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+async def forever(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    """Run something until it is cancelled; after a bug, which is logged, again."""
+    while True:
+        try:
+            await work()
+        except Exception:  # the supervisor's: one printer's bug must not take the others down
+            log.exception("a bug ended %s; it begins again in %.0f s", name, RESTART_S)
+        await asyncio.sleep(RESTART_S)

@@ -1,0 +1,106 @@
+"""Keeps the connection to Printago: a fresh one for every attempt, availability told, commands handed on."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from bambu_connector.errors import LinkError
+from bambu_connector.printago.topics import Routes
+from bambu_connector.service.backoff import STABLE_S, Backoff
+from bambu_connector.service.clock import Clock
+from bambu_connector.service.outbox import Outbox
+from bambu_connector.service.ports import Delivery, PrintagoConnection, PrintagoLink
+
+log = logging.getLogger(__name__)
+
+
+class Uplink:
+    """One connection to Printago after the other. `deliver` takes a command; when it returns, the command is safe."""
+
+    def __init__(
+        self,
+        link: PrintagoLink,
+        outbox: Outbox,
+        *,
+        routes: Routes,
+        availability: str,
+        deliver: Callable[[Delivery], None],
+        on_connected: Callable[[PrintagoConnection], None],
+        clock: Clock,
+    ) -> None:
+        self._link = link
+        self._outbox = outbox
+        self._routes = routes
+        self._availability = availability
+        self._deliver = deliver
+        self._on_connected = on_connected
+        self._clock = clock
+        self._connection: PrintagoConnection | None = None
+        self._takes_commands = True
+
+    @property
+    def is_connected(self) -> bool:
+        """There is a session with Printago's broker."""
+        return self._connection is not None
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        backoff = Backoff()
+        said, delay = "", 0.0
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self._session()
+            except LinkError as error:
+                if self._clock.monotonic() - began >= STABLE_S:
+                    backoff.reset()
+                delay = backoff.delay(retryable=True)
+                level = log.debug if str(error) == said else log.warning
+                level("Printago: %s; trying again in %.0f s", error, delay)
+                said = str(error)
+            await asyncio.sleep(delay)
+
+    async def _session(self) -> None:
+        waiting: list[Delivery] = []
+        take: Callable[[Delivery], None] = waiting.append
+        connection = await self._link.connect(lambda delivery: take(delivery))
+        try:
+            # The broker's word that it has it is not waited for: commands may be on their way already.
+            _ = connection.publish(self._availability, b"connected", qos=1, retain=True)
+            self._connection = connection
+            take = self._accept
+            for delivery in waiting:
+                self._accept(delivery)
+            await connection.subscribe(self._routes.topics())
+            log.info("connected to Printago's broker, MQTT %s", connection.protocol)
+            self._outbox.connected(connection)
+            self._on_connected(connection)
+            why = await connection.closed()
+            raise why
+        finally:
+            self._connection = None
+            self._outbox.disconnected()
+            await connection.close()
+
+    def close_for_commands(self) -> None:
+        """Take no more commands: the broker keeps them (MQTT 5), for they are not acknowledged."""
+        self._takes_commands = False
+
+    def _accept(self, delivery: Delivery) -> None:
+        if not self._takes_commands:
+            return
+        self._deliver(delivery)
+        if self._connection is not None:
+            self._connection.acknowledge(delivery)
+
+    async def say_goodbye(self, within: float) -> None:
+        """Say `disconnected` and close, so that nobody has to wait for the last will."""
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            async with asyncio.timeout(within):
+                await connection.publish(self._availability, b"disconnected", qos=1, retain=True)
+        except (TimeoutError, LinkError) as error:
+            log.warning("Printago was not told that the connector stops: %s", str(error) or "no answer in time")
+        await connection.close()

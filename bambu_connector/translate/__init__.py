@@ -1,0 +1,1 @@
+"""Between the two languages: pure."""

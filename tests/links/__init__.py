@@ -1,0 +1,1 @@
+"""Tests of bambu_connector.links, against real servers."""

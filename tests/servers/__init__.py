@@ -1,0 +1,1 @@
+"""Real servers, and fakes that speak on a wire, for the tests."""

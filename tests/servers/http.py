@@ -1,0 +1,136 @@
+"""A small HTTP server for files, with the faults that downloads meet."""
+
+import contextlib
+import re
+import ssl
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+@dataclass
+class Served:
+    """One path. `drops` are the bytes after which the next requests break off, one for each; `statuses` are answered
+    first. `length` overrules the Content-Length (-1: none), `stall_after` sends so much and then nothing.
+    """
+
+    content: bytes = b""
+    etag: str | None = None
+    last_modified: str | None = None
+    ranges: bool = True
+    drops: list[int] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    redirect_to: str | None = None
+    length: int | None = None
+    stall_after: int | None = None
+    range_shift: int = 0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What came in."""
+
+    path: str
+    headers: dict[str, str]
+
+
+class HttpServer:
+    """Serves `files` (path without query → what is there) from the constructor to the end of the `with` block."""
+
+    def __init__(self, files: dict[str, Served], *, host: str = "127.0.0.1", pem: Path | None = None) -> None:
+        self.files = files
+        self.requests: list[Request] = []
+        self.leaving = threading.Event()
+        owner = self
+
+        class Handler(_Handler):
+            server_owner = owner
+
+        self._server = _Server((host, 0), Handler)
+        if pem is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(pem)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.host = host
+        self.port = int(self._server.server_address[1])
+        self._scheme = "http" if pem is None else "https"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leaving.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def url(self, path: str, host: str | None = None) -> str:
+        return f"{self._scheme}://{host or self.host}:{self.port}{path}"
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_owner: HttpServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.close_connection = True
+        self.server_owner.requests.append(Request(self.path, dict(self.headers)))
+        served = self.server_owner.files.get(self.path.partition("?")[0])
+        if served is None:
+            self._answer(404, {"Content-Length": "0"})
+        elif served.statuses:
+            self._answer(served.statuses.pop(0), {"Content-Length": "0"})
+        elif served.redirect_to is not None:
+            self._answer(302, {"Location": served.redirect_to, "Content-Length": "0"})
+        else:
+            self._send(served)
+
+    def _send(self, served: Served) -> None:
+        start = self._start(served)
+        body = served.content[start:]
+        headers = {"Content-Length": str(len(body) if served.length is None else served.length)}
+        if served.length == -1:
+            del headers["Content-Length"]
+        if served.etag is not None:
+            headers["ETag"] = served.etag
+        if served.last_modified is not None:
+            headers["Last-Modified"] = served.last_modified
+        if start:
+            first = start + served.range_shift
+            headers["Content-Range"] = f"bytes {first}-{len(served.content) - 1}/{len(served.content)}"
+        self._answer(206 if start else 200, headers)
+        with contextlib.suppress(OSError):
+            if served.drops:
+                self.wfile.write(body[: served.drops.pop(0)])
+            elif served.stall_after is not None:
+                self.wfile.write(body[: served.stall_after])
+                self.server_owner.leaving.wait(30)
+            else:
+                self.wfile.write(body)
+
+    def _start(self, served: Served) -> int:
+        match = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if match is None or not served.ranges:
+            return 0
+        still_the_same = self.headers.get("If-Range") in (served.etag, served.last_modified)
+        return int(match[1]) if still_the_same else 0
+
+    def _answer(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is its base class's
+        """Tests need no log on stderr."""
