@@ -12,10 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from bambu_connector.errors import IdentityMismatch, LinkError, NotAPrinter, Unreachable
+from bambu_connector.links.tls import PrinterTls
 
 CONNECT_TIMEOUT_S: Final = 10.0  # name, TCP and TLS together; a P1 that is printing may take three seconds
 _LOOKUP_THREADS: Final = 2
+# A handshake takes 20 KB that are given back in pieces: 200 at once leave twice the memory behind.
+_HANDSHAKES: Final = 32
+_HANDSHAKE_SLOT_S: Final = 1.0  # a peer that is slower gives its place away, so that a frozen one holds up nobody
 
+TlsContext = ssl.SSLContext | PrinterTls
 Address = tuple[socket.AddressFamily, Any]
 
 
@@ -24,6 +29,7 @@ class Dialer:
 
     def __init__(self, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
         self._timeout_s = timeout_s
+        self._handshakes = asyncio.Semaphore(_HANDSHAKES)
         self._lookups = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="lookup")
 
     def close(self) -> None:
@@ -31,7 +37,7 @@ class Dialer:
         self._lookups.shutdown(wait=False, cancel_futures=True)
 
     async def dial(
-        self, host: str, port: int, context: ssl.SSLContext | None, server_hostname: str | None = None
+        self, host: str, port: int, context: TlsContext | None, server_hostname: str | None = None
     ) -> socket.socket:
         """Return a connected non-blocking socket, after the TLS handshake where there is a context.
 
@@ -42,7 +48,7 @@ class Dialer:
                 sock = await self._connect(host, port)
                 if context is None:
                     return sock
-                return await _handshake(sock, context, server_hostname or host)
+                return await self._shake_hands(sock, context, server_hostname or host)
         except (OSError, TimeoutError) as exc:
             raise connect_error(exc, host, port, self._timeout_s) from exc
 
@@ -53,6 +59,18 @@ class Dialer:
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(self._lookups, _look_up, host, port)
         return _addresses(found)
+
+    async def _shake_hands(self, sock: socket.socket, context: TlsContext, name: str) -> ssl.SSLSocket:
+        try:
+            await self._handshakes.acquire()
+        except BaseException:
+            sock.close()
+            raise
+        with contextlib.ExitStack() as slot:
+            slot.callback(self._handshakes.release)
+            slow = asyncio.get_running_loop().call_later(_HANDSHAKE_SLOT_S, slot.close)
+            slot.callback(slow.cancel)
+            return await _handshake(sock, context, name)
 
     async def _connect(self, host: str, port: int) -> socket.socket:
         addresses = await self.resolve(host, port)
@@ -113,7 +131,7 @@ async def _connect_to(family: socket.AddressFamily, address: Any) -> socket.sock
     return sock
 
 
-async def _handshake(raw: socket.socket, context: ssl.SSLContext, server_hostname: str) -> ssl.SSLSocket:
+async def _handshake(raw: socket.socket, context: TlsContext, server_hostname: str) -> ssl.SSLSocket:
     try:
         sock = context.wrap_socket(raw, server_hostname=server_hostname, do_handshake_on_connect=False)
     except BaseException:

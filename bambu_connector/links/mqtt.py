@@ -370,9 +370,13 @@ class MqttConnection:
             self._why = Unreachable(f"{self._endpoint} has not answered for {2 * self._login.keepalive_s} s")
 
     def _on_publish_received(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return  # nothing that anybody here subscribed to
         self._on_message(
             Delivery(
-                topic=message.topic,
+                topic=topic,
                 payload=bytes(message.payload),
                 qos=message.qos,
                 retain=message.retain,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from bambu_connector.errors import AccessDenied, LinkError, Mute, Unreachable
 from bambu_connector.links.dial import Dialer
 from bambu_connector.links.mqtt import Login, MqttConnection
-from bambu_connector.links.tls import PrinterSocket, Trust, printer_context
+from bambu_connector.links.tls import PrinterSocket, PrinterTls, Trust
 from bambu_connector.links.wire import Delivery
 from bambu_connector.secret import Secret
 
@@ -74,7 +74,7 @@ class PrinterMqtt:
         def take(delivery: Delivery) -> None:
             on_report(delivery.payload)
 
-        sock = await self._dialer.dial(self._host, self._port, printer_context(self._trust))
+        sock = await self._dialer.dial(self._host, self._port, PrinterTls(self._trust))
         fingerprint = sock.fingerprint if isinstance(sock, PrinterSocket) else None
         try:
             session = await MqttConnection.open(sock, f"{self._host}:{self._port}", login, take)

@@ -4,7 +4,11 @@ A printer is proved inside the handshake: the socket class that our contexts mak
 anything before it is finished. So no library on top can get the access code out to somebody else.
 """
 
+import contextlib
+import functools
+import socket
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +16,15 @@ from typing import Any, Final
 from bambu_connector.errors import ConfigError, IdentityMismatch
 from bambu_connector.links.certificate import common_name, fingerprint_of
 
-__all__ = ["PrinterContext", "PrinterSocket", "Trust", "broker_context", "fingerprint_of", "printer_context"]
+__all__ = [
+    "PrinterContext",
+    "PrinterSocket",
+    "PrinterTls",
+    "Trust",
+    "broker_context",
+    "fingerprint_of",
+    "printer_context",
+]
 
 _PAIR_AGAIN: Final = "after a repair or factory reset pair it again; if neither happened, somebody may be in between"
 
@@ -52,12 +64,13 @@ def check_identity(trust: Trust, der: bytes) -> None:
 class PrinterSocket(ssl.SSLSocket):
     """A TLS socket that has proved the printer's identity before it lets a byte out."""
 
+    trust: Trust | None = None
     fingerprint: str | None = None
     """`sha256:<hex>` of the peer's certificate, once the handshake is done."""
 
     def do_handshake(self, block: bool = False) -> None:
         """Shake hands and check the identity; raises IdentityMismatch, with the socket closed."""
-        trust = _trust_of(self.context)
+        trust = self.trust or _trust_of(self.context)
         try:
             super().do_handshake(block)
             self.fingerprint = _accepted(trust, self.getpeercert(binary_form=True))
@@ -95,43 +108,84 @@ class PrinterObject(ssl.SSLObject):
 
 
 class PrinterContext(ssl.SSLContext):
-    """A context for one printer: every socket made of it checks that printer's identity."""
+    """Makes sockets that check a printer's identity: that of `trust`, or that which `PrinterTls` gives them."""
 
     sslsocket_class: type[ssl.SSLSocket] = PrinterSocket
     sslobject_class: type[ssl.SSLObject] = PrinterObject
-    trust: Trust
+    trust: Trust | None = None
 
     def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
         """Wrap as usual, with the serial as SNI whatever name the library on top would send."""
-        return super().wrap_socket(*args, **(options | {"server_hostname": self.trust.serial}))
+        return super().wrap_socket(*args, **self._named(options))
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
         """Wrap as usual, with the serial as SNI."""
-        return super().wrap_bio(*args, **(options | {"server_hostname": self.trust.serial}))
+        return super().wrap_bio(*args, **self._named(options))
+
+    def _named(self, options: dict[str, Any]) -> dict[str, Any]:
+        return options if self.trust is None else options | {"server_hostname": self.trust.serial}
+
+
+class PrinterTls:
+    """Wraps sockets to one printer, for connections that stay: printers share a context, which costs 15 KB."""
+
+    def __init__(self, trust: Trust) -> None:
+        self._trust = trust
+
+    def wrap_socket(
+        self, sock: socket.socket, *, server_hostname: str | None = None, do_handshake_on_connect: bool = True
+    ) -> PrinterSocket:
+        """Wrap with the serial as SNI, whatever `server_hostname` is; raises IdentityMismatch."""
+        del server_hostname
+        with _ca_file_of(self._trust):
+            ca_file = self._trust.ca_file if self._trust.verify else None
+            context = _shared_context(ca_file, ca_file and ca_file.stat().st_mtime_ns)
+        wrapped = context.wrap_socket(sock, server_hostname=self._trust.serial, do_handshake_on_connect=False)
+        assert isinstance(wrapped, PrinterSocket)
+        wrapped.trust = self._trust
+        if do_handshake_on_connect:
+            wrapped.do_handshake()
+        return wrapped
 
 
 def printer_context(trust: Trust) -> ssl.SSLContext:
-    """Return the context for MQTT and FTPS to one printer; raises IdentityMismatch when `ca_file` is unreadable."""
+    """Return a context for one printer, for libraries that want one; raises IdentityMismatch without its CA file."""
+    with _ca_file_of(trust):
+        context = _new_context(trust.ca_file if trust.verify else None)
+    context.trust = trust
+    return context
+
+
+@functools.lru_cache(maxsize=16)  # one for each CA file, and a few for those that were replaced
+def _shared_context(ca_file: Path | None, _modified_ns: int | None) -> PrinterContext:
+    return _new_context(ca_file)
+
+
+def _new_context(ca_file: Path | None) -> PrinterContext:
     # Bare on purpose: create_default_context() costs 20 ms and 0.8 MiB a printer for CAs that sign no printer.
     context = PrinterContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.trust = trust
     context.check_hostname = False  # the names are in the CN, which Python no longer looks at
     context.verify_mode = ssl.CERT_NONE
     # Several firmwares offer TLS 1.3 and then truncate or break data channels; 1.2 works with all of them.
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    if trust.verify and trust.ca_file is not None:
+    if ca_file is not None:
         context.verify_mode = ssl.CERT_REQUIRED
         # Printers leave the intermediate out, and their old root has no key usage.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        try:
-            context.load_verify_locations(trust.ca_file)
-        except OSError as exc:
-            raise IdentityMismatch(
-                f"the CA file {trust.ca_file} for {trust.serial} cannot be used: {exc.strerror or exc}"
-            ) from exc
+        context.load_verify_locations(ca_file)
     return context
+
+
+@contextlib.contextmanager
+def _ca_file_of(trust: Trust) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise IdentityMismatch(
+            f"the CA file {trust.ca_file} for {trust.serial} cannot be used: {exc.strerror or exc}"
+        ) from exc
 
 
 def broker_context(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
@@ -154,8 +208,8 @@ def broker_context(ca_file: Path | None, cert_file: Path | None, key_file: Path 
 
 
 def _trust_of(context: ssl.SSLContext) -> Trust:
-    if not isinstance(context, PrinterContext):
-        raise TypeError("a printer's socket needs a printer's context")
+    if not isinstance(context, PrinterContext) or context.trust is None:
+        raise TypeError("a printer's socket must be told whom to trust")
     return context.trust
 
 

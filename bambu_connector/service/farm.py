@@ -168,7 +168,6 @@ class Farm:
         await self.tasks.cancel()
         for unit in self.units.values():
             unit.printer.session_closed(Unreachable("The connector was stopped."))
-            unit.printer.say_again()
             unit.printer.fall_silent()
 
 

@@ -54,7 +54,7 @@ class Supervisor:
         """Run until SIGTERM or SIGINT."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self.stop)
         await self._control.start(self._state_dir)
         self.farm.start()
         uplink = asyncio.create_task(forever(self._uplink.run, "the connection to Printago"))
@@ -64,6 +64,10 @@ class Supervisor:
         log.info("stopping")
         self._notifier.say(STOPPING=1)
         await self._stop(uplink)
+
+    def stop(self) -> None:
+        """Begin the orderly end."""
+        self._stopping.set()
 
     async def _until_stopped(self) -> None:
         interval = self._notifier.watchdog_s

@@ -7,6 +7,8 @@ import pytest
 
 from bambu_connector.errors import Unreachable
 from bambu_connector.links.dial import Dialer
+from bambu_connector.links.tls import PrinterTls, Trust
+from bambu_connector.virtual.pki import Authority
 from tests.servers.process import free_port
 from tests.servers.silent import SilentPeer
 
@@ -76,5 +78,25 @@ def test_the_next_address_is_tried_when_one_fails(monkeypatch: pytest.MonkeyPatc
             (await dialer.dial("anything", peer.port, None)).close()
             with pytest.raises(Unreachable, match="refuses"):
                 await dialer.dial("anything", dead, None)
+
+        with_dialer(use)
+
+
+def test_peers_that_freeze_in_the_handshake_do_not_keep_a_live_one_waiting(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bambu_connector.links.dial._HANDSHAKE_SLOT_S", 0.05)
+    with SilentPeer(None) as frozen, SilentPeer(authority.issue("S")) as peer:
+
+        async def use(dialer: Dialer) -> None:
+            dead = [
+                asyncio.create_task(dialer.dial(frozen.host, frozen.port, PrinterTls(Trust("S")))) for _ in range(40)
+            ]
+            await asyncio.to_thread(frozen.wait_for, "all of them", lambda: frozen.accepted == 40)
+            (await dialer.dial(peer.host, peer.port, PrinterTls(Trust("S")))).close()
+            assert not any(each.done() for each in dead)
+            for each in dead:
+                each.cancel()
+            await asyncio.wait(dead)
 
         with_dialer(use)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.servers.process import Child, free_port, listening, wait_until
+from tests.servers.process import Child, free_port, start_server
 
 
 class Mosquitto:
@@ -67,8 +67,8 @@ class Mosquitto:
         self._child.kill()
 
     def start(self) -> None:
-        self._child = Child(["mosquitto", "-c", self._config], self._folder / "log")
-        wait_until(f"mosquitto on {self.host}:{self.port}", lambda: listening(self.host, self.port) or self._dead())
+        argv: list[str | Path] = ["mosquitto", "-c", self._config]
+        self._child = start_server(lambda: Child(argv, self._folder / "log"), self.host, self.port)
 
     def stop(self) -> None:
         """End it at once; its sessions and retained messages are lost."""
@@ -84,8 +84,3 @@ class Mosquitto:
     def text(self) -> str:
         """Its log: connections, packets, reasons."""
         return self._child.text()
-
-    def _dead(self) -> bool:
-        if self._child.alive:
-            return False
-        raise AssertionError(f"mosquitto ended: {self._child.text()}")

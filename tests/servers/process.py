@@ -62,6 +62,7 @@ class Child:
 
     def __init__(self, argv: Sequence[str | Path], log: Path, *, root: bool = False) -> None:
         self.log = log
+        self._name = Path(argv[0]).name
         self._root = root
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -99,12 +100,12 @@ class Child:
 
     def cut(self) -> int:
         """Kill what it forked (a server's sessions), not itself; return how many that were."""
-        forked = descendants(self.pid)
-        if self._root and os.geteuid() != 0 and forked:
-            forked = forked[1:]  # the first is the server itself, under sudo
-        for pid in forked:
+        family = [self.pid, *descendants(self.pid)]
+        server = next(pid for pid in family if _name(pid) == self._name)  # the first may be sudo
+        sessions = descendants(server)
+        for pid in sessions:
             self._send(pid, signal.SIGKILL)
-        return len(forked)
+        return len(sessions)
 
     def wait(self, timeout_s: float = 10.0) -> int:
         return self._process.wait(timeout_s)
@@ -120,6 +121,25 @@ class Child:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def start_server(start: Callable[[], Child], host: str, port: int) -> Child:
+    """Start a server and wait until it listens; again when it ends at once, for a free port may be gone by then."""
+    child = start()
+    for _ in range(5):
+        wait_until(f"a server on {host}:{port}", lambda: not child.alive or listening(host, port))  # noqa: B023
+        if child.alive:
+            return child
+        time.sleep(0.2)
+        child = start()
+    raise AssertionError(f"the server for {host}:{port} ends at once: {child.text()}")
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def descendants(pid: int) -> list[int]:

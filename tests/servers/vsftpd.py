@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.servers.process import Child, as_root, free_port, listening, wait_until
+from tests.servers.process import Child, as_root, free_port, start_server
 
 _GUEST: Final = "ftp"  # comes with Debian's vsftpd package
 _YES: Final = (
@@ -68,8 +68,8 @@ class Vsftpd:
         options = self._options | {"local_max_rate": bytes_per_second}
         config = self._folder / "vsftpd.conf"
         _write_as_root(config, "".join(f"{key}={value}\n" for key, value in options.items()))
-        self._child = Child(["/usr/sbin/vsftpd", config], self._folder / "out", root=True)
-        wait_until(f"vsftpd on {self.host}:{self.port}", lambda: listening(self.host, self.port) or self._dead())
+        argv: list[str | Path] = ["/usr/sbin/vsftpd", config]
+        self._child = start_server(lambda: Child(argv, self._folder / "out", root=True), self.host, self.port)
 
     def stop(self) -> None:
         self._child.kill()
@@ -113,11 +113,6 @@ class Vsftpd:
             f"auth required pam_pwdfile.so pwdfile {passwords}\n"
             "account required pam_permit.so\nsession required pam_permit.so\n"
         )
-
-    def _dead(self) -> bool:
-        if self._child.alive:
-            return False
-        raise AssertionError(f"vsftpd ended: {self._child.text()}")
 
 
 def _write_as_root(path: Path, text: str) -> None:
