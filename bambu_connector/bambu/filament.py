@@ -1,4 +1,4 @@
-"""Typed reading of the filament in a report: AMS units, their slots, external spools, what is loaded (reference 7.6)."""
+"""Typed reading of the filament in a report: AMS units, slots, external spools, what is loaded (reference 7.6)."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -16,9 +16,8 @@ from bambu_connector.bambu.lenient import bits
 from bambu_connector.bambu.report import Fields
 
 ENVELOPE: Final = ("command", "msg", "sequence_id")
-FULL_KEYS: Final = (
-    40  # X1 and H2D send full reports without `msg`: more keys than this make one (OctoEverywhere's figure)
-)
+# X1 and H2D send full reports without `msg`: more keys than this make one (OctoEverywhere's figure).
+FULL_KEYS: Final = 40
 _REDUCED_TRAY: Final = frozenset({"id", "state"})
 _MISSING: Final = object()
 _TAG_KEYS: Final = ("tag_uid", "tray_uuid")

@@ -83,7 +83,7 @@ Firmware = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traits:
-    """What we know of one model. Temperatures in °C, lengths in mm, times in seconds; None: it has none, or nobody knows."""
+    """What we know of one model: temperatures in °C, lengths in mm, times in s. None: it has none, or nobody knows."""
 
     code: str
     """What SSDP and sliced files call it; `""` for the generic row."""

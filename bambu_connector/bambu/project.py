@@ -213,8 +213,9 @@ class _SliceInfo:
         )
 
 
-def _refuse_declarations(*_: object) -> None:
-    raise FileInvalid(f"{_SLICE_INFO} declares entities or a document type, which no slicer writes.")
+def _refuse_document_type(*_: object) -> None:
+    # Entities can be declared nowhere else.
+    raise FileInvalid(f"{_SLICE_INFO} in the file declares a document type, which no slicer does.")
 
 
 def _plate_info(archive: Archive, number: int) -> _PlateInfo:
@@ -224,7 +225,7 @@ def _plate_info(archive: Archive, number: int) -> _PlateInfo:
     found = _SliceInfo()
     parser = expat.ParserCreate("UTF-8")
     parser.StartElementHandler, parser.EndElementHandler = found.start, found.end
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = _refuse_declarations
+    parser.StartDoctypeDeclHandler = _refuse_document_type
     try:
         parser.Parse(raw, True)
     except expat.ExpatError as exc:

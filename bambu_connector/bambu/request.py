@@ -14,7 +14,7 @@ Params = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Base of all requests. `group` is the top-level key; `qos` what Bambu Studio uses or the loss of which would hurt."""
+    """Base of all requests. `group` is the top-level key; at QoS 0 a busy printer loses requests, so `qos` is 1."""
 
     group: ClassVar[str] = "print"
     command: ClassVar[str]
@@ -85,7 +85,7 @@ class Stop(_WithoutParam):
 
 @dataclass(frozen=True, slots=True)
 class GcodeLine(Request):
-    """Run g-code: `lines` without their newlines. The only way out for g-code, and it is ours, never a sender's text."""
+    """Run g-code: `lines` without their newlines. All g-code goes out here, and it is ours, never a sender's text."""
 
     command = "gcode_line"
     lines: tuple[str, ...]
@@ -198,10 +198,16 @@ class AmsFilamentSetting(Request):
 
     def params(self) -> Params:
         return {
-            "ams_id": self.ams_id, "slot_id": self.slot_id, "tray_id": self.tray_id, "tray_info_idx": self.tray_info_idx,
-            "tray_type": self.tray_type, "tray_color": self.tray_color, "nozzle_temp_min": self.nozzle_temp_min,
-            "nozzle_temp_max": self.nozzle_temp_max, "setting_id": "",
-        }  # fmt: skip
+            "ams_id": self.ams_id,
+            "slot_id": self.slot_id,
+            "tray_id": self.tray_id,
+            "tray_info_idx": self.tray_info_idx,
+            "tray_type": self.tray_type,
+            "tray_color": self.tray_color,
+            "nozzle_temp_min": self.nozzle_temp_min,
+            "nozzle_temp_max": self.nozzle_temp_max,
+            "setting_id": "",
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +269,9 @@ class PrintOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectFile(Request):
-    """Start a sliced 3MF (reference 9.2). `job_number` is our id of the job, above 0 and below 2^31; `md5` of the whole
-    file in hex, or empty.
+    """Start a sliced 3MF (reference 9.2).
+
+    `job_number` is our id of the job, above 0 and below 2^31; `md5` of the whole file in hex, or empty.
     """
 
     command = "project_file"

@@ -1,7 +1,7 @@
 """One session with one printer, without the wire: what to ask when, and when it is dead although it looks alive.
 
-Three faults, three detectors (reference 4.3): nothing is said any more; the connection is gone (the link tells that); and
-reports flow while what we publish vanishes. Times are seconds of one monotonic clock.
+Three faults, three detectors (reference 4.3): nothing is said any more; the connection is gone (the link tells that);
+and reports flow while what we publish vanishes. Times are seconds of one monotonic clock.
 """
 
 from collections.abc import Sequence
@@ -59,6 +59,11 @@ class Session:
     def _ask_full(self, now: float) -> Request:
         self._pushall_at = now
         return PushAll()
+
+    @property
+    def has_no_base(self) -> bool:
+        """No full report was ever asked for in this session."""
+        return self._pushall_at is None
 
     def may_ask_full(self, now: float) -> bool:
         """Say whether the model takes another `pushall` already."""

@@ -1,4 +1,4 @@
-"""Typed reading of a folded report. None means that the printer has not told it, or not readably; never zero, never idle."""
+"""Typed reading of a folded report. None: the printer has not told it, or not readably; never zero, never idle."""
 
 import enum
 from dataclasses import dataclass
@@ -385,25 +385,3 @@ _FAN_FIELDS: Final[dict[str, str]] = {
     "chamber": "big_fan2_speed",
     "heatbreak": "heatbreak_fan_speed",
 }
-STAGES: Final[dict[int, str]] = dict(
-    enumerate(
-        "printing|bed levelling|heating bed|vibration compensation|changing filament|M400 pause|paused: filament ran out|heating hotend|"
-        "calibrating extrusion|scanning bed surface|inspecting first layer|identifying build plate|calibrating lidar|"
-        "homing tool-head|cleaning nozzle|checking nozzle temperature|paused by user|paused: front cover fell off|"
-        "calibrating lidar|calibrating flow|paused: nozzle temperature fault|paused: bed temperature fault|unloading filament|"
-        "paused: skipped step|loading filament|motor-noise calibration|paused: AMS lost|paused: heat-break fan slow|"
-        "paused: chamber temperature fault|cooling chamber|paused by g-code|motor-noise demo|paused: nozzle covered with filament|"
-        "paused: cutter error|paused: first-layer error|paused: nozzle clog|checking accuracy before calibration|"
-        "absolute accuracy calibration|checking accuracy after calibration|nozzle offset calibration|"
-        "high-temperature bed levelling|checking quick-release lever|checking door and cover|laser calibration|checking platform|"
-        "checking overhead camera position|calibrating overhead camera|bed levelling, phase 1|bed levelling, phase 2|"
-        "heating chamber|cooling bed|printing calibration lines|checking material|calibrating live-view camera|"
-        "waiting for bed temperature|checking material position|calibrating cutter offset|measuring surface|"
-        "thermal preconditioning|homing blade holder|calibrating camera offset|calibrating blade holder|"
-        "hotend pick-and-place test|waiting for chamber to equalise|preparing hotend|calibrating clumping detection|"
-        "purifying chamber air|measuring rotary attachment|moving above purge chute|cooling nozzle|"
-        "moving tool-head to bed centre|active arc fitting|detecting hotend type|checking plate alignment|"
-        "checking bed for foreign objects|checking under the bed|pre-extrusion before print|preparing AMS".split("|")
-    )
-)
-"""`stg_cur` in words (reference 7.3)."""

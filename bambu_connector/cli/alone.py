@@ -1,25 +1,20 @@
 """Working with printers while no service runs: under the lock, with sessions of our own that end with the command."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
-
 from bambu_connector.cli.wiring import wires_of
 from bambu_connector.config import Config, PrinterConfig
 from bambu_connector.errors import UnknownPrinter
-from bambu_connector.printago.messages import Message
 from bambu_connector.service.clock import SystemClock
-from bambu_connector.service.farm import Farm, Unit, until_ready
+from bambu_connector.service.farm import Farm, until_ready
 from bambu_connector.service.journal import ProcessJournal
 from bambu_connector.service.lock import StateLock
 
 READY_S: Final = 20.0
 GRACE_S: Final = 3.0
-_LOOK_S: Final = 0.2
 Tree = dict[str, Any]
 
 
@@ -57,20 +52,5 @@ async def send_alone(config: Config, printer: PrinterConfig, message: Tree) -> A
     async with farm_alone(config, (printer,)) as farm:
         unit = farm.units[printer.id]
         await until_ready(unit, READY_S)
-        async for each in carry_out(farm, unit, message):
+        async for each in farm.carry_out(unit.config.id, message):
             yield each
-
-
-async def carry_out(farm: Farm, unit: Unit, message: Tree) -> AsyncIterator[Tree]:
-    """Give one command to a farm; yields its progress, then its answer."""
-    answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-    farm.dispatcher.send(unit.config.id, orjson.dumps(message), answer.set_result)
-    told: Tree | None = None
-    while not answer.done():
-        process = unit.jobs.process()
-        progress = {"stage": process.stage, "percent": process.percent}
-        if process.stage != "idle" and progress != told:
-            told = progress
-            yield {"progress": progress}
-        await asyncio.wait({answer}, timeout=_LOOK_S)
-    yield {"answer": orjson.loads(answer.result().payload)}

@@ -16,7 +16,8 @@ from bambu_connector.cli.wiring import printago_link, wires_of
 from bambu_connector.config import Config, load
 from bambu_connector.errors import ConnectorError
 from bambu_connector.links.dial import Dialer
-from bambu_connector.links.mqtt import Login, MqttConnection
+from bambu_connector.links.mqtt import MqttConnection
+from bambu_connector.links.mqtt_login import Login
 from bambu_connector.links.wire import Delivery
 from bambu_connector.secret import Secret
 from bambu_connector.service.clock import SystemClock
@@ -111,7 +112,8 @@ def summary(message: Tree) -> str:
             job = f", job {process['job_state']} {process['job_progress']} %" if process["job_state"] != "idle" else ""
             online = "online" if machine["connection_info"]["is_online"] else "offline"
             layer = f", layer {current['curr_layer']}/{current['total_layers']}" if current["total_layers"] else ""
-            return f"{online}, {current['print_status']}, nozzle {heat['nozzle_temp']} °C, bed {heat['bed_temp']} °C{layer}{job}"
+            heats = f"nozzle {heat['nozzle_temp']} °C, bed {heat['bed_temp']} °C"
+            return f"{online}, {current['print_status']}, {heats}{layer}{job}"
         case "event":
             return str(data["event"])
         case "success":

@@ -55,11 +55,11 @@ class Settings:
 class LateGroup(click.Group):
     """A group whose commands are imported when they are asked for: `--help` and `run` load no more than they need."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names, in the order of the README."""
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import one command."""
         target = _COMMANDS.get(cmd_name)
         if target is None:
@@ -92,9 +92,8 @@ def cli(ctx: click.Context, config_file: Path | None, log_level: str, log_format
 def main() -> None:
     """Run the command line; ends the process."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
+        code = cli(standalone_mode=False)  # what a command ends with; click hands the code of its Exit on like this
+        sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -1,13 +1,16 @@
 """What people see: tables and bars, with rich, which is loaded only when something is shown."""
 
+import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
 Tree = dict[str, Any]
+_FILE_WIDTH: Final = 240
 _COLUMNS: Final = ("printer", "model", "link", "state", "progress", "left", "nozzle", "bed", "job", "errors")
 
 
@@ -39,6 +42,13 @@ class JobBar:
             self._progress.start()
         assert self._task is not None
         self._progress.update(self._task, completed=progress["percent"], description=progress["stage"])
+
+
+def console() -> "Console":
+    """Return where tables go: as wide as the terminal, and without a limit that hurts in a file or a pipe."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
 def status_table(statuses: Tree) -> "Table":

@@ -24,8 +24,9 @@ def printers(settings: Settings, as_json: bool) -> None:
 
         click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from bambu_connector.cli.presenting import console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("name", "model", "serial", "id", "address", "access code", "trust"):
@@ -33,7 +34,7 @@ def printers(settings: Settings, as_json: bool) -> None:
     for row in rows:
         code = "yes" if row["has_access_code"] else "missing"
         table.add_row(row["name"], row["model"], row["serial"], row["id"], row["host"] or "unknown", code, row["trust"])
-    Console().print(table)
+    console().print(table)
 
 
 def printer_rows(config: "Config") -> list[Tree]:

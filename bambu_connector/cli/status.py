@@ -79,11 +79,9 @@ def _print(statuses: Tree, *, single: bool, as_json: bool) -> None:
         tree = next(iter(statuses.values())) if single else statuses
         click.echo(orjson.dumps(tree, option=orjson.OPT_INDENT_2).decode())
         return
-    from rich.console import Console
+    from bambu_connector.cli.presenting import console, status_table
 
-    from bambu_connector.cli.presenting import status_table
-
-    Console().print(status_table(statuses))
+    console().print(status_table(statuses))
 
 
 def _watch(looks: Iterator[Tree], *, single: bool, as_json: bool) -> None:
@@ -94,12 +92,11 @@ def _watch(looks: Iterator[Tree], *, single: bool, as_json: bool) -> None:
             _print(statuses, single=single, as_json=True)
             time.sleep(WATCH_S)
         return
-    from rich.console import Console
     from rich.live import Live
 
-    from bambu_connector.cli.presenting import status_table
+    from bambu_connector.cli.presenting import console, status_table
 
-    with Live(console=Console(), auto_refresh=False, screen=False) as live:
+    with Live(console=console(), auto_refresh=False, screen=False) as live:
         for statuses in looks:
             live.update(status_table(statuses), refresh=True)
             time.sleep(WATCH_S)

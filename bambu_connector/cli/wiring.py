@@ -10,7 +10,7 @@ from bambu_connector.config import Config, Printago, PrinterConfig
 from bambu_connector.links.dial import Dialer
 from bambu_connector.links.download import HttpDownloader
 from bambu_connector.links.download_rules import DownloadRules
-from bambu_connector.links.mqtt import Login, Will
+from bambu_connector.links.mqtt_login import Login, Will
 from bambu_connector.links.printago_mqtt import PrintagoMqtt
 from bambu_connector.links.printer_ftps import FtpsPool, PrinterFtps
 from bambu_connector.links.printer_mqtt import PrinterMqtt

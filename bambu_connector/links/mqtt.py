@@ -11,28 +11,16 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Self
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from bambu_connector.errors import (
-    AccessDenied,
-    LinkError,
-    NotAPrinter,
-    ProtocolRefused,
-    TooManyClients,
-    Unreachable,
-)
+from bambu_connector.errors import LinkError, NotAPrinter, ProtocolRefused, Unreachable
+from bambu_connector.links.mqtt_login import FAILURE, KEEPALIVE_TIMEOUT, Login, connect, make_client, refusal
 from bambu_connector.links.wire import Delivery
-from bambu_connector.secret import Secret
-
-Protocol = Literal["5", "3.1.1"]
 
 ANSWER_TIMEOUT_S: Final = 10.0  # for CONNACK and SUBACK; amqtt with argon2 passwords needs 0.2 s, a busy P1 up to 5 s
 _CLOSE_TIMEOUT_S: Final = 1.0  # for a DISCONNECT that does not fit into the socket's buffer
@@ -41,36 +29,6 @@ _MAX_QUEUED: Final = 20_000  # twice what the service keeps for a broker that wa
 _NO_RECEIVE_MAXIMUM: Final = 65_535  # what MQTT 5 says where the broker names none: as many as there are message ids
 _MAX_UNWATCHED: Final = 1000  # a peer that withholds PUBACKs: forget them, or memory and message ids run out
 _MISC_INTERVAL_S: Final = 5.0
-
-# CONNACK and DISCONNECT; paho turns the codes of 3.1.1 into these.
-_DENIED: Final = frozenset({134, 135, 138, 140})
-_FULL: Final = frozenset({136, 137, 151, 159})
-_WRONG_VERSION: Final = 132
-_KEEPALIVE_TIMEOUT: Final = 141
-_FAILURE: Final = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Will:
-    """What the broker says for us when we die: QoS 1, retained."""
-
-    topic: str
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """What goes into CONNECT. With a session expiry (MQTT 5 only) the session is kept, else it starts clean."""
-
-    client_id: str
-    username: str | None = None
-    password: Secret | None = None
-    protocol: Protocol = "3.1.1"
-    keepalive_s: int = 30
-    session_expiry_s: int = 0
-    receive_maximum: int | None = None
-    manual_ack: bool = False
-    will: Will | None = None
 
 
 class MqttConnection:
@@ -128,11 +86,6 @@ class MqttConnection:
         return connection
 
     @property
-    def endpoint(self) -> str:
-        """Host and port, for sentences."""
-        return self._endpoint
-
-    @property
     def is_open(self) -> bool:
         """Whether the session is still there, as far as we know."""
         return not self._gone.done()
@@ -159,7 +112,7 @@ class MqttConnection:
         finally:
             self._subscribing.pop(mid, None)
         for topic, code in zip(topics, codes, strict=False):
-            if code.value >= _FAILURE:
+            if code.value >= FAILURE:
                 raise LinkError(f"{self._endpoint} refuses the subscription to {topic}: {code!s}")
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> asyncio.Future[None]:
@@ -218,31 +171,13 @@ class MqttConnection:
     # -- the driver --------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        host, _, port = self._endpoint.rpartition(":")
-        properties = None
-        if self._login.protocol == "5":
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = self._login.session_expiry_s
-            if self._login.receive_maximum is not None:
-                properties.ReceiveMaximum = self._login.receive_maximum
-        rc = self._client.connect(
-            host,
-            int(port),
-            self._login.keepalive_s,
-            clean_start=self._login.session_expiry_s == 0 if properties else paho.MQTT_CLEAN_START_FIRST_ONLY,
-            properties=properties,
-        )
+        rc = connect(self._client, self._endpoint, self._login)
         self._loop.add_reader(self._fd, self._readable)
         self._schedule_misc()
         self._settle(rc)
 
     def _make_client(self) -> paho.Client:
-        login = self._login
-        client = _Client(self._sock, login)
-        client.username_pw_set(login.username, login.password.reveal() if login.password else None)
-        if login.will is not None:
-            client.will_set(login.will.topic, login.will.payload, qos=1, retain=True)
-        client.max_inflight_messages_set(0)  # no limit: printers withhold PUBACKs, and paho would stop at 20
+        client = make_client(self._sock, self._login)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_publish_received
@@ -288,7 +223,8 @@ class MqttConnection:
 
     def _schedule_misc(self) -> None:
         # A quarter of the keep-alive: the PINGREQ must leave before the broker's one and a half are over.
-        interval = min(_MISC_INTERVAL_S, self._login.keepalive_s / 4 or _MISC_INTERVAL_S)
+        # Asked each time, since a broker of MQTT 5 may have chosen it.
+        interval = min(_MISC_INTERVAL_S, self._client.keepalive / 4 or _MISC_INTERVAL_S)
         self._misc = self._loop.call_later(interval, self._on_misc)
 
     def _on_misc(self) -> None:
@@ -353,8 +289,8 @@ class MqttConnection:
     # -- paho's callbacks, on the loop, inside its calls -------------------------------------------
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
-        if code.value >= _FAILURE:
-            self._why = _refusal(code, self._endpoint, self._login.protocol)
+        if code.value >= FAILURE:
+            self._why = refusal(code, self._endpoint, self._login.protocol)
             return
         # A broker that gets more than it can take disconnects; paho cannot be told after CONNECT, so we count.
         self._receive_maximum = getattr(properties, "ReceiveMaximum", _NO_RECEIVE_MAXIMUM)
@@ -365,8 +301,8 @@ class MqttConnection:
         if self._why is not None or self._closing:
             return
         if flags.is_disconnect_packet_from_server:
-            self._why = _refusal(code, self._endpoint, self._login.protocol)
-        elif code.value == _KEEPALIVE_TIMEOUT:
+            self._why = refusal(code, self._endpoint, self._login.protocol)
+        elif code.value == KEEPALIVE_TIMEOUT:
             self._why = Unreachable(f"{self._endpoint} has not answered for {2 * self._login.keepalive_s} s")
 
     def _on_publish_received(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
@@ -391,7 +327,7 @@ class MqttConnection:
             self._unwatched.discard(mid)
             return
         if not waiting.done():
-            if code.value >= _FAILURE:
+            if code.value >= FAILURE:
                 waiting.set_exception(LinkError(f"{self._endpoint} refuses a message: {code!s}"))
             else:
                 waiting.set_result(None)
@@ -408,37 +344,8 @@ class MqttConnection:
         self._unwatch()
 
 
-class _Client(paho.Client):
-    """paho's client on a socket that is connected already."""
-
-    def __init__(self, sock: socket.socket, login: Login) -> None:
-        newest = login.protocol == "5"
-        super().__init__(
-            CallbackAPIVersion.VERSION2,
-            client_id=login.client_id,
-            clean_session=None if newest else True,
-            protocol=MQTTProtocolVersion.MQTTv5 if newest else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=login.manual_ack,
-        )
-        self._connected_socket = sock
-
-    def _create_socket(self) -> socket.socket:
-        return self._connected_socket
-
-
 def _pending(sock: socket.socket) -> bool:
     return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-
-
-def _refusal(code: ReasonCode, endpoint: str, protocol: str) -> LinkError:
-    if code.value in _DENIED:
-        return AccessDenied(f"{endpoint} refuses the user name or password: {code!s}")
-    if code.value in _FULL:
-        return TooManyClients(f"{endpoint} has no room for another client: {code!s}")
-    if code.value == _WRONG_VERSION:
-        return ProtocolRefused(f"{endpoint} does not speak MQTT {protocol}")
-    return Unreachable(f"{endpoint} ends the session: {code!s}")
 
 
 def _as_link_error(why: Exception, endpoint: str) -> LinkError:

@@ -11,7 +11,8 @@ from typing import Self
 
 from bambu_connector.errors import ProtocolRefused
 from bambu_connector.links.dial import Dialer
-from bambu_connector.links.mqtt import Login, MqttConnection, Protocol
+from bambu_connector.links.mqtt import MqttConnection
+from bambu_connector.links.mqtt_login import Login, Protocol
 from bambu_connector.links.wire import Delivery
 
 _SESSION_EXPIRY_S = 300  # the contract's: commands that arrive while we restart are kept so long

@@ -13,17 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from bambu_connector.errors import (
-    AccessDenied,
-    ConnectorError,
-    FileInvalid,
-    StorageFull,
-    StorageMissing,
-    Unreachable,
-    UploadFailed,
-)
+from bambu_connector.errors import AccessDenied, ConnectorError, FileInvalid, Unreachable, UploadFailed
 from bambu_connector.links.dial import Address, Dialer, connect_error
-from bambu_connector.links.ftps_session import STALL_TIMEOUT_S, FtpsSession, Protection, Wires, WiresCutError
+from bambu_connector.links.ftps_errors import FAULTS, code_of, explained, original, session_error, upload_error
+from bambu_connector.links.ftps_session import FtpsSession, Protection, Wires, WiresCutError
 from bambu_connector.links.listing import parse_listing
 from bambu_connector.links.tls import Trust
 from bambu_connector.links.wire import Progress, StoredFile
@@ -40,7 +33,6 @@ _CLEAN_UP_S: Final = 4.0  # a service that stops has 10 s in all
 _ERRANDS: Final = 2
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")  # a line break in a name would be a command of its own
-_FAULTS: Final = (OSError, EOFError, ftplib.Error)  # ftputil's own errors are OSErrors, too
 
 
 class FtpsPool:
@@ -196,27 +188,27 @@ class PrinterFtps:
                     problem = exc
                     job.wires.cut()  # closing the file would wait for the printer
                 except OSError as exc:
-                    problem = _upload_error(_explained(exc, session), name, done, size)
+                    problem = upload_error(explained(exc, session), name, done, size)
                     job.wires.cut()
-        except _FAULTS as exc:
-            cause = _explained(_original(exc), session)
+        except FAULTS as exc:
+            cause = explained(original(exc), session)
             # All sent, and no answer: what is stored decides, not the answer.
             if problem is None and (done < size or isinstance(cause, ftplib.Error)):
-                problem = _upload_error(cause, name, done, size)
+                problem = upload_error(cause, name, done, size)
         if problem is not None:
             raise problem
 
     def _compare(self, session: FtpsSession, name: str, size: int) -> None:
         try:
             stored = _stored_size(session, name)
-        except _FAULTS as exc:
+        except FAULTS as exc:
             raise UploadFailed(f"{name}: sent, but the printer does not tell what it stored ({exc})") from exc
         if stored != size:
             raise UploadFailed(f"{name}: the printer holds {stored or 0} of {size} bytes")
 
     def _clean_up(self, name: str, job: _Job) -> None:
         wires = job.wires_for_cleaning_up()
-        with contextlib.suppress(*_FAULTS, ConnectorError, WiresCutError), self._visit(wires, job) as session:
+        with contextlib.suppress(*FAULTS, ConnectorError, WiresCutError), self._visit(wires, job) as session:
             session.delete(name)
 
     def _fetch(self, name: str, target: Path, max_bytes: int, job: _Job) -> None:
@@ -289,8 +281,8 @@ class PrinterFtps:
             self._open(session, job)
             self._enter(session)
             yield
-        except _FAULTS as exc:
-            raise self._broken(_original(exc)) from exc
+        except FAULTS as exc:
+            raise session_error(self._host, original(exc)) from exc
         finally:
             session.close()
 
@@ -309,60 +301,19 @@ class PrinterFtps:
         try:
             session.enter(_USER, self._access_code)
         except ftplib.error_perm as exc:
-            if _code(exc) == 530:
+            if code_of(exc) == 530:
                 raise AccessDenied(
                     f"{self._serial} at {self._host} refuses the access code for its files: "
                     "it is wrong or was changed on the printer"
                 ) from exc
             raise
 
-    def _broken(self, exc: BaseException) -> ConnectorError:
-        match exc:
-            case TimeoutError():
-                return Unreachable(f"the file service of {self._host} has stopped answering")
-            case ftplib.Error():
-                return _refusals.get(_code(exc), Unreachable)(f"the file service of {self._host} refuses: {exc}")
-            case _:
-                return Unreachable(f"the connection to the file service of {self._host} broke: {_reason(exc)}")
-
-
-_refusals: Final[dict[int, type[ConnectorError]]] = {
-    452: StorageFull,
-    530: AccessDenied,
-    552: StorageFull,
-    553: StorageMissing,
-}
-
-
-def _explained(exc: BaseException, session: FtpsSession) -> BaseException:
-    """Return the server's reply where it explains why a data connection broke."""
-    if isinstance(exc, TimeoutError | ftplib.Error):
-        return exc
-    return session.last_words() or exc
-
-
-def _upload_error(exc: BaseException, name: str, done: int, size: int) -> ConnectorError:
-    where = f"{name}, after {done} of {size} bytes"
-    if isinstance(exc, TimeoutError):
-        return UploadFailed(f"{where}: the printer took nothing for {STALL_TIMEOUT_S:g} s")
-    if not isinstance(exc, ftplib.Error):
-        return UploadFailed(f"{where}: the connection broke: {_reason(exc)}")
-    match _code(exc):
-        case 553:
-            return StorageMissing(f"{where}: the printer has nothing to write to ({exc}): is there a card or stick?")
-        case 552 | 452:
-            return StorageFull(f"{where}: the printer's storage is full ({exc})")
-        case 425 | 426 | 522:
-            return UploadFailed(f"{where}: the data connection failed ({exc}); quirk ftps_protection: C may help")
-        case code:
-            return _refusals.get(code, UploadFailed)(f"{where}: the printer refuses it: {exc}")
-
 
 def _stored_size(session: FtpsSession, name: str) -> int | None:
     try:
         return session.size(name)
     except ftplib.error_perm as exc:
-        if _code(exc) == 550:
+        if code_of(exc) == 550:
             return None
     except (ftplib.Error, ValueError):
         pass
@@ -381,22 +332,6 @@ def _ftputil() -> Any:
     import ftputil
 
     return ftputil
-
-
-def _original(exc: BaseException) -> BaseException:
-    """Return what ftputil wrapped."""
-    while isinstance(exc, OSError) and isinstance(exc.__cause__, _FAULTS):
-        exc = exc.__cause__
-    return exc
-
-
-def _code(exc: ftplib.Error) -> int:
-    digits = str(exc)[:3]
-    return int(digits) if digits.isdigit() else 0
-
-
-def _reason(exc: BaseException) -> str:
-    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc) or "it hung up"
 
 
 def _check_name(name: str) -> None:

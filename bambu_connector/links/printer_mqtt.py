@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from bambu_connector.errors import AccessDenied, LinkError, Mute, Unreachable
 from bambu_connector.links.dial import Dialer
-from bambu_connector.links.mqtt import Login, MqttConnection
+from bambu_connector.links.mqtt import MqttConnection
+from bambu_connector.links.mqtt_login import Login
 from bambu_connector.links.tls import PrinterSocket, PrinterTls, Trust
 from bambu_connector.links.wire import Delivery
 from bambu_connector.secret import Secret

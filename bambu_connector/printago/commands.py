@@ -158,9 +158,16 @@ _BED_TYPES: Final = {
         "auto": ("auto", ""),
         "cool_plate": ("cool_plate", "cool plate", "pc plate", "smooth cool plate", "pla plate"),
         "eng_plate": ("eng_plate", "engineering plate", "engineering_plate", "eng plate", "ep"),
-        "hot_plate": ("hot_plate", "high temp plate", "high_temp_plate", "smooth pei plate", "smooth_pei", "hot plate", "pei plate"),
-        "textured_plate": ("textured_plate", "textured pei plate", "textured_pei", "textured_pei_plate", "textured plate", "pte"),
-        "supertack_plate": ("supertack_plate", "supertack plate", "cool plate (supertack)", "bambu cool plate supertack", "supertack"),
+        "hot_plate": (
+            "hot_plate", "hot plate", "high temp plate", "high_temp_plate", "pei plate", "smooth pei plate",
+            "smooth_pei",
+        ),
+        "textured_plate": (
+            "textured_plate", "textured plate", "textured pei plate", "textured_pei", "textured_pei_plate", "pte",
+        ),
+        "supertack_plate": (
+            "supertack_plate", "supertack plate", "supertack", "cool plate (supertack)", "bambu cool plate supertack",
+        ),
     }.items()
     for name in names
 }  # fmt: skip

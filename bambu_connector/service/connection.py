@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from bambu_connector.bambu.session import Rebuild
 from bambu_connector.errors import LinkError
@@ -10,8 +10,6 @@ from bambu_connector.service.backoff import STABLE_S, Backoff
 from bambu_connector.service.pins import Pins
 from bambu_connector.service.ports import PrinterConnection, PrinterLink
 from bambu_connector.service.printer import Printer
-
-QUIET_CHECK_S: Final = 1.0
 
 
 class Keeper:
@@ -55,10 +53,8 @@ class Keeper:
                 await self._wake.wait()
         except TimeoutError:
             pass
-        while (
-            self._printer.work.holds_session(self._printer.clock.monotonic()) and self._printer.traits.quiet_after_start
-        ):
-            await asyncio.sleep(QUIET_CHECK_S)  # P1P: a new session while it reads the file makes it fail
+        # P1P: a new session while it reads the file makes it fail.
+        await asyncio.sleep(self._printer.work.quiet_for(self._printer.clock.monotonic()))
 
     async def _session(self) -> None:
         """Connect and stay until the session is over; always raises, a LinkError that says why it is over."""

@@ -12,7 +12,6 @@ from typing import Any, Final
 import orjson
 
 from bambu_connector.errors import ConnectorError, Internal, UnknownPrinter
-from bambu_connector.printago.messages import Message
 from bambu_connector.service.farm import Farm
 
 SOCKET_NAME: Final = "control.sock"
@@ -61,7 +60,7 @@ class Control:
                 case {"do": "status", "printer": str() | None as name}:
                     yield {"status": self._status(name)}
                 case {"do": "send", "printer": str(name), "message": dict(message)}:
-                    async for answer in self._send(name, message):
+                    async for answer in self._farm.carry_out(self._find(name), message):
                         yield answer
                 case _:
                     yield _error(
@@ -81,22 +80,6 @@ class Control:
     def _status(self, name: str | None) -> Tree:
         wanted = [self._find(name)] if name else list(self._farm.units)
         return {printer_id: self._farm.units[printer_id].printer.status() for printer_id in wanted}
-
-    async def _send(self, name: str, message: Tree) -> AsyncIterator[Tree]:
-        """Carry out a command; job progress on the way, then its one answer."""
-        printer_id = self._find(name)
-        printer = self._farm.units[printer_id].printer
-        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._farm.dispatcher.send(printer_id, orjson.dumps(message), answer.set_result)
-        told: tuple[str, int] | None = None
-        while not answer.done():
-            process = printer.work.process()
-            progress = (process.stage, process.percent)
-            if progress != told and process.stage != "idle":
-                told = progress
-                yield {"progress": {"stage": process.stage, "percent": process.percent}}
-            await asyncio.wait({answer}, timeout=0.2)
-        yield {"answer": orjson.loads(answer.result().payload)}
 
 
 def _error(error: ConnectorError) -> Tree:

@@ -25,7 +25,7 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class Desk:
-    """Takes commands for one printer. Stop, pause and questions are carried out at once, movements one after the other."""
+    """Takes commands for one printer: stop, pause and questions at once, movements one after the other."""
 
     def __init__(self, printer: Printer, jobs: Jobs, shelf: Shelf, spawn: Spawn) -> None:
         self._printer = printer

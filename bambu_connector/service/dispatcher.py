@@ -86,7 +86,8 @@ class Dispatcher:
 
     # -- who is meant --------------------------------------------------------------------------
 
-    def _find(self, header: Header, named: str | None) -> Counter:
+    def _find(self, header: Header, named: str | None) -> Counter | None:
+        """Return the printer that is meant; None when the message is too broken to mean one."""
         asked = self.resolve(header.printer) if header.printer else None
         if named is not None:
             if header.printer and asked != named:
@@ -98,6 +99,8 @@ class Dispatcher:
             raise Ignored
         if header.printer:
             raise UnknownPrinter(f"There is no printer {header.printer[:64]} here.")
+        if header.command is None:
+            return None
         if len(self._printers) != 1:
             raise InvalidMessage(f"printer_id is required: there are {len(self._printers)} printers here.")
         return next(iter(self._printers.values()))

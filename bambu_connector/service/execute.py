@@ -31,8 +31,8 @@ def refusal(reply: Reply) -> CommandError:
     reason = reply.reason or ""
     if reply.error_code in SIGNING or _SIGNING_REASON in reason:
         return DeveloperModeRequired(
-            "The printer refused the command because it is not signed: switch on LAN Only Mode and Developer Mode in the"
-            " network settings on its screen, then read its access code again."
+            "The printer refused the command because it is not signed: switch on LAN Only Mode and Developer Mode in"
+            " the network settings on its screen, then read its access code again."
         )
     code = "" if reply.error_code is None else f" (error {reply.error_code & 0xFFFFFFFF:08X})"
     said = f"The printer refused {reply.command}{f': {reason}' if reason else ''}{code}"
@@ -50,7 +50,7 @@ def outcome(ticket: Ticket) -> Outcome | None:
 
 
 async def execute(printer: Printer, plan: Plan) -> Done:
-    """Publish the plan's request, once; return when there is evidence. Raises CommandError, TimedOut without evidence."""
+    """Publish the plan's request, once; return when there is evidence. Raises CommandError; TimedOut without any."""
     evidence = plan.evidence
     done = await (_shown(printer, plan, evidence) if isinstance(evidence, Shown) else _replied(printer, plan, evidence))
     if done is None:
@@ -60,7 +60,8 @@ async def execute(printer: Printer, plan: Plan) -> Done:
 
 
 def _unobeyed(printer: Printer, plan: Plan) -> str:
-    sentence = f"The printer was told to {plan.request.command} and did not show within {plan.evidence.within:.0f} s that it did."
+    within = f"{plan.evidence.within:.0f} s"
+    sentence = f"The printer was told to {plan.request.command} and did not show within {within} that it did."
     if printer.signing_is_expected() and printer.view is not None and printer.view.developer_mode is None:
         sentence += " Its firmware obeys only signed commands unless Developer Mode is on: check that on its screen."
     return sentence

@@ -1,12 +1,14 @@
 """All printers of one configuration under one roof, with or without Printago."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+import orjson
 
 from bambu_connector.bambu.models import Model, Traits, model_named, model_of_serial, with_quirks
 from bambu_connector.config import Config, PrinterConfig
@@ -14,6 +16,7 @@ from bambu_connector.config import Topics as Templates
 from bambu_connector.errors import AccessDenied, LinkError, PrinterOffline, Unreachable
 from bambu_connector.printago.messages import Message, MessageType
 from bambu_connector.printago.topics import Topics
+from bambu_connector.service.cache import FileCache
 from bambu_connector.service.clock import Clock
 from bambu_connector.service.connection import Keeper
 from bambu_connector.service.desk import Desk
@@ -30,6 +33,7 @@ from bambu_connector.service.voice import Voice
 from bambu_connector.translate.coalesce import Pacer
 
 TICK_S: Final = 1.0
+PROGRESS_S: Final = 0.2
 _MB: Final = 1024 * 1024
 
 
@@ -80,6 +84,7 @@ class Farm:
         self.tasks = Tasks()
         self.units: dict[str, Unit] = {}
         downloads = config.connector.state_dir / "downloads"
+        self._cache = FileCache(config.connector.state_dir / "cache", int(config.storage.cache_mb * _MB))
         for each in config.printers:
             self.units[each.id] = self._unit(each, post, downloads)
         self.topics = topics_of(config)
@@ -105,12 +110,13 @@ class Farm:
         shelf = Shelf(
             lambda: wires.storage(config, printer.traits),
             keep=settings.storage.keep_files,
-            in_use=lambda name: jobs.uses(name),
+            in_use=lambda name: jobs.uses(name),  # noqa: PLW0108 - the jobs are made after the shelf
         )
         tools = Tools(
             printer=printer,
             shelf=shelf,
             downloader=wires.downloader,
+            cache=self._cache,
             files=wires.files,
             folder=folder,
             max_bytes=int(settings.downloads.max_size_mb * _MB),
@@ -144,6 +150,20 @@ class Farm:
             for unit in self.units.values():
                 unit.printer.tick()
 
+    async def carry_out(self, printer_id: str, message: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Give one command to a printer, as the command line does; yields the job's progress, then the answer."""
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self.dispatcher.send(printer_id, orjson.dumps(message), answer.set_result)
+        jobs, told = self.units[printer_id].jobs, None
+        while not answer.done():
+            process = jobs.process()
+            progress = {"stage": process.stage, "percent": process.percent}
+            if process.stage != "idle" and progress != told:
+                told = progress
+                yield {"progress": progress}
+            await asyncio.wait({answer}, timeout=PROGRESS_S)
+        yield {"answer": orjson.loads(answer.result().payload)}
+
     def speak(self) -> None:
         """Introduce every printer to Printago, and tell statuses from now on."""
         for unit in self.units.values():
@@ -160,7 +180,7 @@ class Farm:
             printer.start_speaking()
 
     async def stop(self, grace: float) -> None:
-        """End every job and every session; statuses say offline at the end. Takes at most about twice `grace` seconds."""
+        """End every job and every session; statuses say offline at the end. Takes about twice `grace` at most."""
         for unit in self.units.values():
             unit.desk.clear()
         if self.units:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bambu_connector.bambu.request import AmsMapping, Stop
@@ -20,17 +19,17 @@ from bambu_connector.errors import (
 from bambu_connector.printago import messages, orders
 from bambu_connector.printago.commands import Command
 from bambu_connector.printago.messages import Answer
-from bambu_connector.printago.orders import StartOptions
 from bambu_connector.service import steps
+from bambu_connector.service.job_task import Task
 from bambu_connector.service.shelf import Stored
 from bambu_connector.service.starts import Followed, OutStart, Starts, Unexplained
-from bambu_connector.service.steps import Fetched, Tools
+from bambu_connector.service.steps import Tools
 from bambu_connector.translate import events as told
 from bambu_connector.translate import guards
 from bambu_connector.translate import job as life
 from bambu_connector.translate.job import Do, EndStops, Fail, Job, Kind, Phase, Succeed
 from bambu_connector.translate.recognise import StartMark
-from bambu_connector.translate.start import Start, feed, resolved, start_request
+from bambu_connector.translate.start import feed, resolved, start_request
 from bambu_connector.translate.status import NO_PROCESS, Process
 
 MAX_WAITING: Final = 100
@@ -40,36 +39,7 @@ SWEEP_S: Final = 5.0  # a stop does not wait longer for a file to be removed; it
 _KINDS: Final = {orders.StartPrintBbl: Kind.PRINT, orders.DownloadGcode: Kind.STORE, orders.StartPrint: Kind.START}
 
 
-@dataclass(slots=True)
-class Task:
-    """One job on its way: its command, where it is, and what its steps have brought."""
-
-    command: Command
-    order: orders.JobOrder
-    number: int
-    waits_until: float
-    expires: float
-    answer: Callable[[Answer], None]
-    job: Job
-    fraction: float = 0.0
-    fetched: Fetched | None = None
-    start: Start | None = None
-    out: OutStart | None = None
-    step: asyncio.Task[None] | None = None
-    stops: list[asyncio.Future[None]] = field(default_factory=list)
-    stop_deadline: float | None = None
-    use_ams: bool | None = None
-
-    @property
-    def options(self) -> StartOptions:
-        """The options that the command gave."""
-        return steps.options_of(self.order)
-
-    @property
-    def job_id(self) -> str | None:
-        """What Printago calls the job: its own id, else the command's."""
-        given, command_id = self.options.job_id, self.command.header.command_id
-        return given or (None if command_id is None else str(command_id))
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class Jobs:
@@ -79,7 +49,7 @@ class Jobs:
         self,
         tools: Tools,
         next_number: Callable[[], int],
-        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        spawn: Spawn,
     ) -> None:
         self._tools = tools
         self._printer = tools.printer
@@ -114,6 +84,10 @@ class Jobs:
     def holds_session(self, now: float) -> bool:
         """No `pushall` and no rebuild now."""
         return self.start_is_out or now < self._starts.quiet_until
+
+    def quiet_for(self, now: float) -> float:
+        """For how many seconds the printer must be left alone, even if its session is lost."""
+        return max(0.0, self._starts.quiet_until - now)
 
     def uses(self, name: str) -> bool:
         """Say whether a file on the printer belongs to a job or a print that has not ended."""
@@ -282,20 +256,20 @@ class Jobs:
     def _do(self, task: Task, effect: life.Effect) -> None:
         match effect:
             case Succeed():
-                task.answer(self._success(task))
+                task.answer(task.success())
             case Fail(error):
                 self._printer.log.warning("%s", error)
                 task.answer(messages.failure(task.command.header, error))
             case EndStops(error):
-                _end_stops(task, error)
-            case Do.FETCH:
-                self._run(task, self._fetch(task))
-            case Do.CHECK:
-                self._run(task, self._check(task))
-            case Do.STORE:
-                self._run(task, self._store(task))
-            case Do.JUDGE:
-                self._run(task, self._judge(task))
+                task.end_stops(error)
+            case Do():
+                self._carry_out(task, effect)
+
+    def _carry_out(self, task: Task, effect: Do) -> None:
+        match effect:
+            case Do.FETCH | Do.CHECK | Do.STORE | Do.JUDGE:
+                steps_ = {Do.FETCH: self._fetch, Do.CHECK: self._check, Do.STORE: self._store, Do.JUDGE: self._judge}
+                self._run(task, steps_[effect](task))
             case Do.ABORT:
                 if task.step is not None:
                     task.step.cancel()
@@ -321,19 +295,6 @@ class Jobs:
             self._starts.followed = followed
         else:
             self._starts.unexplained = Unexplained(task.out, followed, self._printer.clock.monotonic())
-
-    def _success(self, task: Task) -> Answer:
-        assert task.start is not None, "a job that succeeded had a file"
-        header = task.command.header
-        names = {"file_name": task.start.file, "requested_name": steps.requested_name(task.order)}
-        if task.job.kind is Kind.STORE:
-            return messages.success(
-                header, f"The file is on the printer as {task.start.file}.", acknowledged=True, **names
-            )
-        reply = task.out.ticket.reply if task.out else None
-        return messages.success(
-            header, f"The print {task.start.name} has begun.", acknowledged=reply is not None, job_id=task.job_id, task_name=task.start.name, **names
-        )  # fmt: skip
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -442,14 +403,3 @@ class Jobs:
             self._printer.send(Stop())
         except PrinterOffline as error:
             self._printer.log.warning("the stop could not be sent: %s", error)
-
-
-def _end_stops(task: Task, error: CommandError | None) -> None:
-    for stop in task.stops:
-        if stop.done():
-            continue
-        if error is None:
-            stop.set_result(None)
-        else:
-            stop.set_exception(error)
-    task.stops.clear()

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Holds what must arrive until it has. A status that answers nothing is sent now or never: the next one says more."""
+    """Holds what must arrive until it has. An unasked status is sent now or never: the next one says more."""
 
     def __init__(self, topic_of: Callable[[str, str], str]) -> None:
         self._topic_of = topic_of

@@ -1,9 +1,9 @@
-"""One printer: its session, its folded report, and what follows from a report. Decides nothing that is pure elsewhere."""
+"""One printer: its session, its folded report, and what follows from one. Decides nothing that is pure elsewhere."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from bambu_connector.bambu.fold import fold
 from bambu_connector.bambu.models import TRAITS, Model, Traits, model_of_modules, signing_expected
@@ -19,50 +19,17 @@ from bambu_connector.service.ports import PrinterConnection
 from bambu_connector.service.requests import Requests, Ticket
 from bambu_connector.service.voice import Voice
 from bambu_connector.service.waiting import Waiters
+from bambu_connector.service.work import Work
 from bambu_connector.translate.coalesce import Pacer
 from bambu_connector.translate.events import Event, EventTracker
 from bambu_connector.translate.situation import Situation
-from bambu_connector.translate.status import Link, Process, status_data
+from bambu_connector.translate.status import Link, status_data
 
 ONLINE_S: Final = 60.0  # without a report for so long a printer is not online, whatever TCP says
 _HOMING_STAGE: Final = 13
 _PRESSING: Final = ("gcode_state", "print_error", "hms", "fun")
 
 Adjust = Callable[[Traits], Traits]
-
-
-class Work(Protocol):
-    """The jobs of a printer, as far as the printer itself needs to know."""
-
-    @property
-    def is_under_way(self) -> bool:
-        """A job has not ended."""
-
-    @property
-    def start_is_out(self) -> bool:
-        """A start is published and its outcome is not known."""
-
-    @property
-    def start_is_unexplained(self) -> bool:
-        """A start ended unknown, and nothing has explained it since."""
-
-    def is_transferring(self) -> bool:
-        """A file is being written to the printer, which makes it slow to speak."""
-
-    def holds_session(self, now: float) -> bool:
-        """No `pushall` and no rebuild now: a start is out, or was until a moment ago."""
-
-    def process(self) -> Process:
-        """What the status says of jobs."""
-
-    def observe(self) -> None:
-        """A report came, or time went by: has our start been taken?"""
-
-    def settle(self) -> None:
-        """The same, after the events were told: has a print of ours ended?"""
-
-    def describe(self, event: Event) -> dict[str, Any]:
-        """Return the details of an event, with the ids of the command that began its print."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +143,7 @@ class Printer:
         self.view, self._saw_home, self._homing = None, False, False
         self._requests.clear()
         self._session = Session(pushall_interval=self.traits.pushall_interval, now=now)
-        self._follow(self._session.open(now, quiet=self.work.holds_session(now)))
+        self._follow(self._session.open(now, quiet=self.work.quiet_for(now) > 0))
         self.log.info("connected to %s", self.identity.host)
         self.status_changed(pressing=True)
 
@@ -232,8 +199,8 @@ class Printer:
         """Return the error for a session that was given up."""
         if why.mute:
             return Mute(
-                f"{self.identity.host} takes the access code and says nothing about {self.identity.serial}: is the serial"
-                " right (it is case-sensitive)?"
+                f"{self.identity.host} takes the access code and says nothing about {self.identity.serial}: is the"
+                " serial right (it is case-sensitive)?"
             )
         return Unreachable(f"The session with {self.identity.host} was given up: {why.reason}.")
 
@@ -394,6 +361,8 @@ class Printer:
         now = self.clock.monotonic()
         if self._session is not None and self.work.holds_session(now):
             self._session.excuse(now)
+            if self._session.has_no_base and self.work.quiet_for(now) <= 0:
+                self._follow(self._session.refresh(now))  # the session was lost meanwhile: without a base nobody sees
         elif self._session is not None:
             if self.work.is_transferring():
                 self._session.excuse(now)

@@ -1,4 +1,4 @@
-"""Starts that are out, prints of ours that run, and starts that nobody knows about: watched until they explain themselves."""
+"""Starts that are out, prints of ours that run, starts of unknown outcome: watched until they explain themselves."""
 
 from dataclasses import dataclass, field
 from typing import Final

@@ -14,6 +14,7 @@ from bambu_connector.bambu.view import View
 from bambu_connector.errors import FileInvalid, NotReady
 from bambu_connector.printago import orders
 from bambu_connector.printago.orders import Checksum, JobOrder, StartOptions
+from bambu_connector.service.cache import FileCache
 from bambu_connector.service.ports import Downloader, Progress
 from bambu_connector.service.printer import Printer
 from bambu_connector.service.shelf import Shelf, Stored
@@ -36,6 +37,10 @@ class Fetched:
     sha256: str
     known: Stored | None = None
 
+    def hashes_to(self, wanted: Checksum) -> bool:
+        """Say whether the file is the one that was meant."""
+        return {"md5": self.md5, "sha256": self.sha256}[wanted.algorithm] == wanted.digest
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
@@ -44,6 +49,7 @@ class Tools:
     printer: Printer
     shelf: Shelf
     downloader: Downloader
+    cache: FileCache
     files: Executor
     folder: Path
     max_bytes: int
@@ -71,9 +77,30 @@ async def fetch(tools: Tools, order: JobOrder, job_number: int, progress: Progre
     """Bring the file here: by HTTP, or from the printer when it is to be started from there."""
     target = tools.folder / f"job-{job_number}"
     if not isinstance(order, orders.StartPrint):
-        got = await tools.downloader.fetch(order.url, target, progress)
-        return Fetched(got.path, got.size, got.md5, got.sha256)
+        async with tools.cache.turn(order.checksum):
+            return await _cached(tools, order.checksum, target) or await _download(tools, order, target, progress)
     return await _fetch_back(tools, order, target, progress)
+
+
+async def _cached(tools: Tools, wanted: Checksum | None, target: Path) -> Fetched | None:
+    def take() -> Fetched | None:
+        if wanted is None or not tools.cache.take(wanted, target):
+            return None
+        fetched = Fetched(target, target.stat().st_size, *_hashes(target))
+        if not fetched.hashes_to(wanted):
+            tools.cache.drop(wanted)
+            return None
+        return fetched
+
+    return await _in_pool(tools, take)
+
+
+async def _download(
+    tools: Tools, order: orders.StartPrintBbl | orders.DownloadGcode, target: Path, progress: Progress
+) -> Fetched:
+    got = await tools.downloader.fetch(order.url, target, progress)
+    await _in_pool(tools, lambda: tools.cache.keep(got.path, md5=got.md5, sha256=got.sha256))
+    return Fetched(got.path, got.size, got.md5, got.sha256)
 
 
 async def _fetch_back(tools: Tools, order: orders.StartPrint, target: Path, progress: Progress) -> Fetched:
@@ -110,7 +137,7 @@ def _hashes(path: Path) -> tuple[str, str]:
 async def check(tools: Tools, order: JobOrder, fetched: Fetched, job_number: int) -> Start:
     """Judge the file: what it is, whether it is whole, whether it fits this printer and what lies in it."""
     wanted = checksum_of(order)
-    if wanted is not None and {"md5": fetched.md5, "sha256": fetched.sha256}[wanted.algorithm] != wanted.digest:
+    if wanted is not None and not fetched.hashes_to(wanted):
         raise FileInvalid(f"The file is not the one that was meant: its {wanted.algorithm} is another.")
     options = options_of(order)
     path = fetched.path

@@ -11,7 +11,7 @@ from typing import Final
 from bambu_connector.config import Config
 from bambu_connector.service.clock import Clock
 from bambu_connector.service.control import Control
-from bambu_connector.service.farm import Farm, Wires
+from bambu_connector.service.farm import Farm, Wires, topics_of
 from bambu_connector.service.journal import Journal
 from bambu_connector.service.notify import Notifier
 from bambu_connector.service.outbox import Outbox
@@ -35,7 +35,7 @@ class Supervisor:
         self._config = config
         self._state_dir = config.connector.state_dir
         self._notifier = notifier
-        self._outbox = Outbox(lambda printer_id, kind: self.farm.topics.message(printer_id, kind))
+        self._outbox = Outbox(topics_of(config).message)
         self.farm = Farm(config, wires, journal=journal, post=self._outbox.post, clock=clock)
         self._introduced = False
         self._stopping = asyncio.Event()

@@ -63,7 +63,7 @@ class Uplink:
     async def _session(self) -> None:
         waiting: list[Delivery] = []
         take: Callable[[Delivery], None] = waiting.append
-        connection = await self._link.connect(lambda delivery: take(delivery))
+        connection = await self._link.connect(lambda delivery: take(delivery))  # noqa: PLW0108 - `take` changes
         try:
             # The broker's word that it has it is not waited for: commands may be on their way already.
             _ = connection.publish(self._availability, b"connected", qos=1, retain=True)

@@ -31,6 +31,6 @@ class Voice:
             answer.data,
             moment=self._clock.wall(),
             message_id=str(uuid.uuid4()),
-            command=header.command or "unknown",
+            command=header.command,
             command_id=header.command_id,
         )

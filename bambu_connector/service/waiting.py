@@ -29,7 +29,7 @@ class Waiters:
                 future.set_result(answer)
 
     async def until(self, probe: Callable[[], T | None], within: float) -> T | None:
-        """Return the first answer that is not None; None when none came in `within` seconds. What `probe` raises is raised."""
+        """Return the first answer that is not None; None after `within` seconds. What `probe` raises is raised."""
         answer = probe()
         if answer is not None:
             return answer

@@ -1,4 +1,4 @@
-"""When a status is due: what matters goes at once, the rest waits for its interval, and nothing new for the heartbeat."""
+"""When a status is due: what matters at once, the rest after its interval, and nothing new with the heartbeat."""
 
 from typing import Any, Final
 

@@ -130,8 +130,8 @@ def guard_start(now: Situation, *, own_job: bool = False) -> View:
         raise PrinterBusy("Another job is under way for this printer.")
     if now.start_unexplained:
         raise PrinterBusy(
-            "What became of the last start is not known yet: look at the printer; a new start is taken once the printer shows"
-            " what happened, or after five minutes."
+            "What became of the last start is not known yet: look at the printer; a new start is taken once the printer"
+            " shows what happened, or after five minutes."
         )
     guard_storage(now)
     return view

@@ -185,7 +185,7 @@ Step = tuple[Job, tuple[Effect, ...]]
 
 
 def advance(job: Job, event: Event) -> Step:
-    """Return the job after an event, and what follows from it. An event that says nothing in this phase changes nothing."""
+    """Return the job after an event, and what follows; an event that says nothing in this phase changes nothing."""
     handler = _TABLE.get((job.phase, type(event)))
     return (job, ()) if handler is None else handler(job, event)
 
@@ -268,7 +268,7 @@ def _foreign(job: Job, _event: Event) -> Step:
 
 def _unknown(job: Job, *more: Effect) -> Step:
     error = StartUnknown(
-        "The start was sent and the printer did not show whether it took it: look at the printer. It is not sent again.",
+        "The start was sent and the printer did not show whether it took it: look at it. It is not sent again.",
         stage=job.phase.stage,
     )
     return _to(job, Phase.ENDED, Do.KEEP_WATCH, Fail(error), *more)

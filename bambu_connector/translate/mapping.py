@@ -138,7 +138,7 @@ def _given(
         raise FilamentMismatch(f"ams_mapping sends filament {filament.id} to {place.text}, which is empty.")
     if place.slot.type != filament.type:
         raise FilamentMismatch(
-            f"Filament {filament.id} is {filament.type}, and {place.text} holds {place.slot.type or 'an unknown filament'}."
+            f"Filament {filament.id} is {filament.type}, and {place.text} holds {place.slot.type or 'a stranger'}."
         )
     return place.flat, _slot_of(place)
 

@@ -1,4 +1,4 @@
-"""One printer → the status tree that Printago reads (contract, section 6). Every key is always there; None is untold."""
+"""One printer → the status tree that Printago reads. Every key is always there; None is untold."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -6,7 +6,8 @@ from typing import Any, Final
 from bambu_connector.bambu.filament import AmsUnit, Slot
 from bambu_connector.bambu.health import Health, HealthEntry, read_health
 from bambu_connector.bambu.lenient import text, whole
-from bambu_connector.bambu.view import PREPARING, STAGES, GcodeState, Nozzle, View
+from bambu_connector.bambu.stages import STAGES
+from bambu_connector.bambu.view import PREPARING, GcodeState, Nozzle, View
 from bambu_connector.printago import orders
 from bambu_connector.translate import guards
 from bambu_connector.translate.situation import Situation

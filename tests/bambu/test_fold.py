@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bambu_connector.bambu.fold import ENVELOPE, fold, is_full
@@ -196,6 +196,11 @@ def test_what_a_delta_itself_tells_of_a_tray_without_bit_stands_alone() -> None:
     assert trays(result)["1"] == {"id": "1", "state": 10, "remain": 0}
 
 
+def test_bits_that_are_only_repeated_empty_nothing() -> None:
+    base = p1s(ams=p1s()["ams"] | {"tray_exist_bits": "5"})
+    assert trays(folded(base, ams={"tray_exist_bits": "5", "tray_now": "0"}))["1"] == tray(1, "PETG", "00FF00FF")
+
+
 def test_filament_does_not_come_back_with_the_bit() -> None:
     emptied = folded(p1s(), ams={"tray_exist_bits": "5"})
     assert trays(folded(emptied, ams={"tray_exist_bits": "7"}))["1"] == {"id": "1"}
@@ -303,9 +308,19 @@ def test_a_delta_that_says_nothing_new_returns_the_base_itself() -> None:
         assert fold(base, delta) is base
 
 
+def test_a_unit_that_its_own_bits_deny_is_nothing_new() -> None:
+    base = p1s()
+    assert fold(base, as_delta(ams={"ams": [unit(1)], "ams_exist_bits": "1"})) is base
+
+
 def test_a_full_report_that_says_nothing_new_returns_the_base_itself() -> None:
     base = p1s()
     assert fold(base, p1s(sequence_id="99")) is base
+
+
+def test_a_full_report_that_cannot_be_written_as_json_counts_as_new() -> None:
+    base, full = p1s(huge=1 << 70), p1s(huge=1 << 70)
+    assert fold(base, full) is full
 
 
 def test_what_a_delta_does_not_touch_is_the_same_object() -> None:
@@ -477,6 +492,7 @@ class Plain:
                     each["tray"][place] = said.get((each["id"], slot["id"]), rest)
 
 
+@settings(max_examples=300)
 @given(BASES, st.lists(DELTAS, max_size=4))
 def test_folding_agrees_with_the_plain_implementation(base: Fields, history: list[Fields]) -> None:
     result, plain = base, base
@@ -492,6 +508,7 @@ def test_neither_argument_is_changed(base: Fields, delta: Fields) -> None:
     assert (as_json(base), as_json(delta)) == before
 
 
+@settings(max_examples=300)
 @given(BASES, st.lists(DELTAS, max_size=3), DELTAS)
 def test_the_same_delta_again_says_nothing_new(base: Fields, history: list[Fields], delta: Fields) -> None:
     for each in history:

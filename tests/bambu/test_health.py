@@ -114,7 +114,8 @@ def test_no_print_error_is_no_entry(value: object) -> None:
 
 @pytest.mark.parametrize("value", [0x05004003, "83902467", -4211064829])
 def test_a_number_may_come_as_text_or_signed(value: object) -> None:
-    assert only(read_health({"print_error": value})).code == "0500-4003"
+    entry = only(read_health({"print_error": value}))
+    assert (entry.code, entry.module) == ("0500-4003", "mainboard")
 
 
 def test_an_entry_that_is_told_twice_is_there_once() -> None:

@@ -139,6 +139,11 @@ def test_nan_and_infinity_are_null() -> None:
     assert (fields["a"], fields["b"], fields["c"], fields["d"]) == (None, [None], None, 2)
 
 
+def test_what_stands_beside_a_nan_is_read_as_ever() -> None:
+    raw = b'{"print": {"command": "push_status", "a": NaN, "b": null, "c": true, "d": 99999999999999999999}}'
+    assert status(raw) == {"command": "push_status", "a": None, "b": None, "c": True, "d": 1e20}
+
+
 def test_numbers_that_are_too_large_spoil_only_themselves() -> None:
     fields = status(b'{"print": {"command": "push_status", "a": ' + b"9" * 5000 + b', "b": NaN, "c": 7}}')
     assert (fields["a"], fields["c"]) == (None, 7)

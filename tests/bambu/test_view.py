@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bambu_connector.bambu.models import TRAITS, CameraKind, Model, Traits
-from bambu_connector.bambu.view import ACTIVE, STAGES, GcodeState, Homed, JobIdentity, Nozzle, Temperature, View
+from bambu_connector.bambu.view import ACTIVE, GcodeState, Homed, JobIdentity, Nozzle, Temperature, View
 from tests import captures
 from tests.bambu.reports import Fields, h2d, p1s, spoiled
 
@@ -164,27 +164,6 @@ def test_an_error_is_a_number_and_a_code(told: object, number: int | None, text:
 def test_a_calibration_is_no_print() -> None:
     assert view(print_type="system").is_calibration
     assert not view(print_type="local").is_calibration
-
-
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [
-        (0, "printing"),
-        (7, "heating hotend"),
-        (13, "homing tool-head"),
-        (16, "paused by user"),
-        (34, "paused: first-layer error"),
-        (51, "printing calibration lines"),
-        (66, "purifying chamber air"),
-        (77, "preparing AMS"),
-    ],
-)
-def test_a_stage_has_the_words_of_the_reference(number: int, words: str) -> None:
-    assert STAGES[number] == words
-
-
-def test_all_stages_of_the_reference_are_there() -> None:
-    assert set(STAGES) == set(range(78))
 
 
 # -- heat and air ----------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import pytest
 from bambu_connector.errors import LinkError, Unreachable
 from bambu_connector.links import mqtt
 from bambu_connector.links.dial import Dialer
-from bambu_connector.links.mqtt import Login, MqttConnection
+from bambu_connector.links.mqtt import MqttConnection
+from bambu_connector.links.mqtt_login import Login
 from bambu_connector.links.tls import Trust, printer_context
 from bambu_connector.links.wire import Delivery
 from bambu_connector.virtual.pki import Authority

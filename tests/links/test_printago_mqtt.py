@@ -9,7 +9,7 @@ from amqtt.broker import Broker
 from bambu_connector.errors import AccessDenied, IdentityMismatch, LinkError, ProtocolRefused, Unreachable
 from bambu_connector.links import mqtt
 from bambu_connector.links.dial import Dialer
-from bambu_connector.links.mqtt import Login, Will
+from bambu_connector.links.mqtt_login import Login, Will
 from bambu_connector.links.printago_mqtt import PrintagoMqtt
 from bambu_connector.links.tls import broker_context
 from bambu_connector.links.wire import Delivery

@@ -14,7 +14,7 @@ from typing import Self
 @dataclass
 class Served:
     """One path. `drops` are the bytes after which the next requests break off, one for each; `statuses` are answered
-    first. `length` overrules the Content-Length (-1: none), `stall_after` sends so much and then nothing.
+    first. `length` overrules the Content-Length (-1: none), `stall_after` sends so much and then nothing until `go_on`.
     """
 
     content: bytes = b""
@@ -26,6 +26,7 @@ class Served:
     redirect_to: str | None = None
     length: int | None = None
     stall_after: int | None = None
+    go_on: threading.Event = field(default_factory=threading.Event)
     range_shift: int = 0
 
 
@@ -43,7 +44,6 @@ class HttpServer:
     def __init__(self, files: dict[str, Served], *, host: str = "127.0.0.1", pem: Path | None = None) -> None:
         self.files = files
         self.requests: list[Request] = []
-        self.leaving = threading.Event()
         owner = self
 
         class Handler(_Handler):
@@ -66,7 +66,8 @@ class HttpServer:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.leaving.set()
+        for served in self.files.values():
+            served.go_on.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -115,7 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body[: served.drops.pop(0)])
             elif served.stall_after is not None:
                 self.wfile.write(body[: served.stall_after])
-                self.server_owner.leaving.wait(30)
+                served.go_on.wait(30)
+                self.wfile.write(body[served.stall_after :])
             else:
                 self.wfile.write(body)
 

@@ -53,7 +53,11 @@ class Vsftpd:
             switches["force_local_data_ssl"] = "NO"
         self._options = {**switches, **guest, **tls, **passive, **listen, **rest}
         self._child: Child
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._forget_pam()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +84,7 @@ class Vsftpd:
 
     def close(self) -> None:
         self.stop()
-        subprocess.run(as_root("rm", "-f", self._pam), check=True)
+        self._forget_pam()
 
     def cut(self) -> int:
         """Kill the sessions that are open now, not the server; return how many processes that were."""
@@ -102,6 +106,9 @@ class Vsftpd:
 
     def content(self, name: str) -> bytes:
         return subprocess.run(as_root("cat", self.root / name), check=True, capture_output=True).stdout
+
+    def _forget_pam(self) -> None:
+        subprocess.run(as_root("rm", "-f", self._pam), check=True)
 
     def _pam_service(self, access_code: str) -> str:
         hashed = subprocess.run(

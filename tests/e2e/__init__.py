@@ -1,0 +1,1 @@
+"""The service as a process, between a real broker in the place of Printago's and virtual printers."""

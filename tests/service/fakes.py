@@ -1,0 +1,501 @@
+"""The wires as fakes: a virtual printer without sockets, a storage in a dictionary, a broker in a list."""
+
+import asyncio
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from bambu_connector.bambu.models import Traits
+from bambu_connector.config import PrinterConfig
+from bambu_connector.errors import DownloadFailed, FileInvalid, LinkError, Unreachable
+from bambu_connector.links.wire import Delivery, Downloaded, Progress, StoredFile
+from bambu_connector.secret import Secret
+from bambu_connector.service.journal import Memory, Seen
+from bambu_connector.virtual.faults import Faults
+from bambu_connector.virtual.models import find_model
+from bambu_connector.virtual.printer import Machine
+from tests.simulated import InlineExecutor
+
+Fields = dict[str, Any]
+
+LATENCY_S: Final = 0.02
+TICK_S: Final = 1.0
+WALL_AT_ZERO: Final = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
+FINGERPRINT: Final = f"sha256:{'ab' * 32}"
+_STARTS: Final = frozenset({"project_file", "gcode_file"})
+_HARMLESS: Final = frozenset({"pushing", "info"})
+
+
+class FakeClock:
+    """Both clocks follow the (simulated) loop; `wall_ahead` sets the one on the wall wrong."""
+
+    def __init__(self) -> None:
+        self.wall_ahead = 0.0
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        return WALL_AT_ZERO + self.monotonic() + self.wall_ahead
+
+
+class Gate:
+    """Somewhere to wait: open, until a test closes it."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self.waiting = 0
+
+    def close(self) -> None:
+        """Let nobody pass."""
+        self._open.clear()
+
+    def open(self) -> None:
+        """Let everybody pass."""
+        self._open.set()
+
+    async def passed(self) -> None:
+        """Wait until it is open."""
+        self.waiting += 1
+        try:
+            await self._open.wait()
+        finally:
+            self.waiting -= 1
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+class FakeStorage:
+    """Files in memory. `failures` maps a method's name to what it raises; `gates` holds one for each method."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.failures: dict[str, Exception] = {}
+        self.gates = {name: Gate() for name in ("put", "fetch", "remove", "size", "list_folder")}
+        self.calls: list[tuple[str, str]] = []
+        self.most_at_once = 0
+        self.ignores_cancelling = False
+        self._at_once = 0
+
+    def open(self, path: str) -> BinaryIO | None:
+        """Return a file as the printer reads it."""
+        return io.BytesIO(self.files[path]) if path in self.files else None
+
+    async def _enter(self, method: str, name: str) -> None:
+        self.calls.append((method, name))
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            await asyncio.sleep(LATENCY_S)
+            await self._pass(method)
+            if method in self.failures:
+                raise self.failures[method]
+        finally:
+            self._at_once -= 1
+
+    async def _pass(self, method: str) -> None:
+        while True:
+            try:
+                await self.gates[method].passed()
+                return
+            except asyncio.CancelledError:
+                if not self.ignores_cancelling:
+                    raise
+
+    async def put(self, source: Path, name: str, progress: Progress) -> None:
+        content = source.read_bytes()
+        # As on a real one, a file is there from its first byte on, and stays when the transfer breaks.
+        self.files[name] = content[: len(content) // 2]
+        progress(len(content) // 2, len(content))
+        await self._enter("put", name)
+        self.files[name] = content
+        progress(len(content), len(content))
+
+    async def fetch(self, name: str, target: Path, progress: Progress, max_bytes: int) -> None:
+        await self._enter("fetch", name)
+        if name not in self.files or len(self.files[name]) > max_bytes:
+            raise FileInvalid(f"There is no such file: {name}.")
+        target.write_bytes(self.files[name])
+        progress(len(self.files[name]), len(self.files[name]))
+
+    async def remove(self, name: str) -> bool:
+        await self._enter("remove", name)
+        return self.files.pop(name, None) is not None
+
+    async def size(self, name: str) -> int | None:
+        await self._enter("size", name)
+        return len(self.files[name]) if name in self.files else None
+
+    async def list_folder(self, folder: str) -> tuple[StoredFile, ...]:
+        await self._enter("list_folder", folder)
+        return tuple(StoredFile(name, len(content), None) for name, content in sorted(self.files.items()))
+
+
+class FakeDownloader:
+    """What can be fetched, by URL: bytes, or what is raised. A URL that is not there cannot be."""
+
+    def __init__(self) -> None:
+        self.offers: dict[str, bytes | Exception] = {}
+        self.gate = Gate()
+        self.fetched: list[str] = []
+
+    async def fetch(self, url: Secret, target: Path, progress: Progress) -> Downloaded:
+        self.fetched.append(url.reveal())
+        await asyncio.sleep(LATENCY_S)
+        await self.gate.passed()
+        content = self.offers.get(url.reveal(), DownloadFailed("The server says 404."))
+        if isinstance(content, Exception):
+            raise content
+        target.write_bytes(content)
+        progress(len(content), len(content))
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        return Downloaded(target, len(content), md5, hashlib.sha256(content).hexdigest())
+
+
+# -- a printer's wire ------------------------------------------------------------------------------
+
+
+class FakePrinterConnection:
+    """One session: what is sent goes to the virtual printer, what that says comes back after `LATENCY_S`."""
+
+    def __init__(self, printer: "FakePrinter", on_report: Callable[[bytes], None]) -> None:
+        self._printer = printer
+        self._on_report = on_report
+        self._why: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self.fingerprint: str | None = printer.fingerprint
+        self.verified = printer.verified
+
+    @property
+    def is_open(self) -> bool:
+        """It was neither closed nor broken."""
+        return not self._why.done()
+
+    def send(self, payload: bytes, qos: int = 1) -> None:
+        if not self.is_open:
+            raise Unreachable("The session is gone.")
+        self._printer.take(payload, qos)
+
+    def say(self, message: bytes) -> None:
+        """Hand a report on; a bug in whoever takes it ends the session, as on the real wire."""
+        if not self.is_open:
+            return
+        try:
+            self._on_report(message)
+        except Exception as error:  # noqa: BLE001 - as the real one does
+            self.end(error)
+
+    def end(self, why: Exception) -> None:
+        """Break."""
+        if self.is_open:
+            self._why.set_result(why)
+
+    async def closed(self) -> Exception:
+        return await asyncio.shield(self._why)
+
+    async def close(self) -> None:
+        self.end(Unreachable("We closed the session."))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One request that we published: when (monotonic), and what."""
+
+    at: float
+    group: str
+    command: str
+    body: Fields
+    qos: int
+
+
+class FakePrinter:
+    """A virtual printer at the other end of a wire that the test can cut; also the link to it."""
+
+    def __init__(
+        self, model: str = "P1S", serial: str = "01P00A000000001", *, faults: Iterable[str] = (), speed: float = 10.0
+    ) -> None:
+        self.row = find_model(model)
+        self.serial = serial
+        self.faults = Faults(faults)
+        self.storage = FakeStorage()
+        self.machine = Machine(self.row, serial, self.storage, self.faults, now=self._now(), speed=speed)
+        self.sent: list[Sent] = []
+        self.connections: list[FakePrinterConnection] = []
+        self.refusals: list[Exception] = []
+        """What the next attempts to connect raise, one each."""
+        self.refusal: Exception | None = None
+        """What every attempt raises."""
+        self.attempts: list[float] = []
+        self.gate = Gate()
+        self.fingerprint: str | None = FINGERPRINT
+        self.verified = True
+        self.mangle: Callable[[Fields], bytes] = lambda message: json.dumps(message).encode()
+        self._tick()
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    # -- the link --
+
+    async def connect(self, on_report: Callable[[bytes], None]) -> FakePrinterConnection:
+        self.attempts.append(self._now())
+        await asyncio.sleep(LATENCY_S)
+        await self.gate.passed()
+        refusal = self.refusals.pop(0) if self.refusals else self.refusal
+        if refusal is not None:
+            raise refusal
+        self.machine.disturb()
+        connection = FakePrinterConnection(self, on_report)
+        self.connections.append(connection)
+        return connection
+
+    def take(self, payload: bytes, qos: int) -> None:
+        """Take what a connection was told to send."""
+        ((group, body),) = json.loads(payload).items()
+        self.sent.append(Sent(self._now(), group, body["command"], body, qos))
+        asyncio.get_running_loop().call_later(LATENCY_S, self._handle, {group: body})
+
+    def _handle(self, message: Fields) -> None:
+        self._say(self.machine.handle(message, self._now()))
+
+    def _tick(self) -> None:
+        self._say(self.machine.tick(self._now()))
+        asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def _say(self, messages: Iterable[Fields]) -> None:
+        for message in messages:
+            self.say(self.mangle(message))
+
+    # -- what a test does --
+
+    def say(self, message: bytes) -> None:
+        """Say something on the report topic."""
+        for connection in self.connections:
+            connection.say(message)
+
+    def change(self, **fields: object) -> None:
+        """Have the report say something else from now on."""
+        self._say(self.machine.change(fields, self._now()))
+
+    def start_at_screen(self, title: str = "Benchy") -> None:
+        """Have somebody start a print at the screen."""
+        self._say(self.machine.start_at_screen(title, self._now()))
+
+    def drop(self, why: Exception | None = None) -> None:
+        """Break the session."""
+        for connection in self.connections:
+            connection.end(why or Unreachable("The connection broke."))
+
+    @property
+    def is_connected(self) -> bool:
+        """There is an open session."""
+        return any(connection.is_open for connection in self.connections)
+
+    @property
+    def state(self) -> str:
+        """The `gcode_state` as it is."""
+        return self.machine.rig.state
+
+    def commands(self, *names: str) -> list[Sent]:
+        """Return what was published: all of it, or only these commands."""
+        return [each for each in self.sent if not names or each.command in names]
+
+    @property
+    def starts(self) -> list[Sent]:
+        """The starts that we published."""
+        return self.commands(*_STARTS)
+
+    @property
+    def stops(self) -> list[Sent]:
+        """The stops that we published."""
+        return self.commands("stop")
+
+    @property
+    def acts(self) -> list[Sent]:
+        """Whatever we published that could have done something: all but questions."""
+        return [each for each in self.sent if each.group not in _HARMLESS]
+
+
+@dataclass(slots=True)
+class FakePins:
+    """What is pinned, by serial."""
+
+    pinned: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def wants(self, serial: str) -> bool:
+        self.asked.append(serial)
+        return serial not in self.pinned
+
+    def remember(self, serial: str, fingerprint: str) -> None:
+        assert serial not in self.pinned
+        self.pinned[serial] = fingerprint
+
+
+class FakeWires:
+    """The links of a farm."""
+
+    def __init__(self, printers: Iterable[FakePrinter]) -> None:
+        self.printers = {printer.serial: printer for printer in printers}
+        self.downloader = FakeDownloader()
+        self.pins = FakePins()
+        self.files = InlineExecutor()
+
+    def link(self, printer: PrinterConfig) -> FakePrinter:
+        return self.printers[printer.serial]
+
+    def storage(self, printer: PrinterConfig, traits: Traits) -> FakeStorage:
+        return self.printers[printer.serial].storage
+
+
+class FakeJournal:
+    """A journal in memory; job numbers count from 4711."""
+
+    def __init__(self) -> None:
+        self._memory = Memory()
+        self.job_number = 4710
+
+    def note_command(self, key: str, payload: bytes, *, is_start: bool, now: float) -> Seen:
+        return self._memory.note(key, payload, is_start=is_start, now=now)
+
+    def next_job_number(self) -> int:
+        self.job_number += 1
+        return self.job_number
+
+
+# -- Printago's broker -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One message that reached the broker (or was on its way when the session broke)."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+
+    @property
+    def message(self) -> Fields:
+        """The payload, read."""
+        read: Fields = json.loads(self.payload)
+        return read
+
+
+class FakePrintagoConnection:
+    """One session with the broker."""
+
+    def __init__(self, broker: "FakePrintago", on_delivery: Callable[[Delivery], None]) -> None:
+        self._broker = broker
+        self._on_delivery = on_delivery
+        self._why: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._unconfirmed: list[asyncio.Future[None]] = []
+        self.protocol = "5"
+        self.topics: list[str] = []
+        self.acknowledged: list[Delivery] = []
+
+    @property
+    def is_open(self) -> bool:
+        """It was neither closed nor broken."""
+        return not self._why.done()
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> "asyncio.Future[None]":
+        if not self.is_open:
+            raise Unreachable("The session is gone.")
+        self._broker.published.append(Published(topic, payload, qos, retain))
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if qos == 0:
+            future.set_result(None)
+        else:
+            self._unconfirmed.append(future)
+            if self._broker.confirms:
+                asyncio.get_running_loop().call_later(LATENCY_S, self._confirm, future)
+        return future
+
+    def _confirm(self, future: "asyncio.Future[None]") -> None:
+        if not future.done():
+            future.set_result(None)
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Bring a message of a command topic."""
+        self._on_delivery(delivery)
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        self.acknowledged.append(delivery)
+
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        for early in self._broker.early:
+            self.deliver(early)
+        self._broker.early.clear()
+        await asyncio.sleep(LATENCY_S)
+        if self._broker.subscription_refusal is not None:
+            raise self._broker.subscription_refusal
+        self.topics += topics
+
+    def end(self, why: Exception) -> None:
+        """Break: what was not confirmed never will be."""
+        if not self.is_open:
+            return
+        self._why.set_result(why)
+        for future in self._unconfirmed:
+            if not future.done():
+                future.set_exception(why)
+                _ = future.exception()
+
+    async def closed(self) -> Exception:
+        return await asyncio.shield(self._why)
+
+    async def close(self) -> None:
+        self.end(Unreachable("We closed the session."))
+
+
+class FakePrintago:
+    """Printago's broker and the link to it. `confirms`: whether it acknowledges what is published."""
+
+    def __init__(self) -> None:
+        self.published: list[Published] = []
+        self.connections: list[FakePrintagoConnection] = []
+        self.refusal: LinkError | None = None
+        self.subscription_refusal: LinkError | None = None
+        self.confirms = True
+        self.early: list[Delivery] = []
+        """What the broker kept for us: comes with the subscription."""
+        self.attempts: list[float] = []
+        self._tokens = 0
+
+    async def connect(self, on_delivery: Callable[[Delivery], None]) -> FakePrintagoConnection:
+        self.attempts.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(LATENCY_S)
+        if self.refusal is not None:
+            raise self.refusal
+        self.connections.append(FakePrintagoConnection(self, on_delivery))
+        return self.connections[-1]
+
+    def delivery(
+        self, topic: str, message: object, *, retain: bool = False, dup: bool = False, qos: int = 1
+    ) -> Delivery:
+        """Return a message as it comes from the broker; bytes are sent as they are."""
+        self._tokens += 1
+        payload = message if isinstance(message, bytes) else json.dumps(message).encode()
+        return Delivery(topic, payload, qos, retain, dup, self._tokens)
+
+    def send(self, topic: str, message: object) -> Delivery:
+        """Bring a command on the newest session."""
+        delivery = self.delivery(topic, message)
+        self.connections[-1].deliver(delivery)
+        return delivery
+
+    def drop(self) -> None:
+        """Break the session."""
+        self.connections[-1].end(Unreachable("The broker went away."))
+
+    def on(self, topic: str) -> list[Published]:
+        """Return what was published on a topic."""
+        return [each for each in self.published if each.topic == topic]
