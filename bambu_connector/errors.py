@@ -16,6 +16,7 @@
         ├── NotAPrinter                  somebody answers, and it is not what we look for
         ├── Mute                         connected, and not a word: most likely a wrong serial
         ├── TooManyClients               the printer has no slot left for us
+        ├── MessageRefused               the broker does not take one message, and never will
         ├── ProtocolRefused              the broker does not speak this version of MQTT
         ├── AccessDenied                 the access code or password was refused
         └── IdentityMismatch             the certificate is not the one we trust
@@ -258,6 +259,12 @@ class Mute(LinkError):
 
 class TooManyClients(LinkError):
     """The printer refuses because all of its client slots are taken."""
+
+
+class MessageRefused(LinkError):
+    """The broker does not take this message: it may not be published there, or is too large."""
+
+    retryable = False
 
 
 class ProtocolRefused(LinkError):

@@ -18,7 +18,7 @@ from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from bambu_connector.errors import LinkError, NotAPrinter, ProtocolRefused, Unreachable
+from bambu_connector.errors import LinkError, MessageRefused, NotAPrinter, ProtocolRefused, Unreachable
 from bambu_connector.links.mqtt_login import FAILURE, KEEPALIVE_TIMEOUT, Login, connect, make_client, refusal
 from bambu_connector.links.wire import Delivery
 
@@ -328,7 +328,7 @@ class MqttConnection:
             return
         if not waiting.done():
             if code.value >= FAILURE:
-                waiting.set_exception(LinkError(f"{self._endpoint} refuses a message: {code!s}"))
+                waiting.set_exception(MessageRefused(f"{self._endpoint} refuses a message: {code!s}"))
             else:
                 waiting.set_result(None)
         if self._queue:

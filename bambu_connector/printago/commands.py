@@ -80,9 +80,7 @@ def _names(message: dict[str, Any]) -> Header:
     kind = message.get("type", message.get("command"))
     action = message.get("action")
     parameters = message.get("parameters")
-    printer = message.get("printer_id")
-    if printer is None and isinstance(parameters, dict):
-        printer = parameters.get("printer_id")
+    printer = _printer(message)
     identifier = message.get("command_id")
     known = isinstance(kind, str) and isinstance(action, str)
     return Header(
@@ -94,6 +92,11 @@ def _names(message: dict[str, Any]) -> Header:
     )
 
 
+def _printer(message: dict[str, Any]) -> object:
+    printer, parameters = message.get("printer_id"), message.get("parameters")
+    return parameters.get("printer_id") if printer is None and isinstance(parameters, dict) else printer
+
+
 def _is_identifier(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return False
@@ -101,7 +104,7 @@ def _is_identifier(value: object) -> bool:
 
 
 def _times(header: Header, message: dict[str, Any]) -> Header:
-    identifier, printer = message.get("command_id"), message.get("printer_id")
+    identifier, printer = message.get("command_id"), _printer(message)
     if identifier is not None and not _is_identifier(identifier):
         raise InvalidMessage(f"command_id must be a text or a number of at most {_MAX_ID} characters.")
     if printer is not None and not (isinstance(printer, str) and printer):

@@ -21,7 +21,6 @@ _WORDS: Final = {
     "on": True,
     "off": False,
 }
-_DIGESTS: Final = {"md5": re.compile(r"[0-9a-f]{32}"), "sha256": re.compile(r"[0-9a-f]{64}")}
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_TEXT: Final = 255
 _MAX_URL: Final = 8192
@@ -75,6 +74,8 @@ class Parameters:
         """One of the named values, in any case."""
 
         def read(name: str, value: Any) -> T:
+            if isinstance(value, float) and value.is_integer():
+                value = int(value)  # JSON does not tell 2.0 from 2
             found = choices.get(str(value).strip().lower())
             if found is None:
                 raise InvalidParameters(f"{name} must be one of {', '.join(choices)}.")
@@ -112,15 +113,16 @@ class Parameters:
 
     def checksum(self) -> Checksum | None:
         """`sha256`, else `md5`."""
-        for algorithm in ("sha256", "md5"):
-            digest = self.text(algorithm)
-            if digest is not None:
-                if not _DIGESTS[algorithm].fullmatch(digest.lower()):
-                    raise InvalidParameters(
-                        f"{algorithm} must be {'64' if algorithm == 'sha256' else '32'} hexadecimal digits."
-                    )
-                return Checksum(algorithm, digest.lower())
-        return None
+        given = [self._digest("sha256", 64), self._digest("md5", 32)]
+        return next((each for each in given if each is not None), None)
+
+    def _digest(self, algorithm: str, digits: int) -> Checksum | None:
+        digest = self.text(algorithm)
+        if digest is None:
+            return None
+        if not re.fullmatch(f"[0-9a-f]{{{digits}}}", digest.lower()):
+            raise InvalidParameters(f"{algorithm} must be {digits} hexadecimal digits.")
+        return Checksum(algorithm, digest.lower())
 
     def positive(self, key: str) -> int | None:
         """An integer of at least 1."""

@@ -121,8 +121,8 @@ class Desk:
         age = printer.report_age
         if printer.is_connected and age is not None and age > STATUS_FRESH_S:
             seen = printer.reports
-            printer.refresh()
-            await printer.waiters.until(lambda: True if printer.reports > seen else None, STATUS_WAIT_S)
+            if printer.refresh():
+                await printer.waiters.until(lambda: True if printer.reports > seen else None, STATUS_WAIT_S)
         data = printer.status()
         data["report"] = printer.shown.report or None
         return Answer(type=MessageType.STATUS, data=data)

@@ -188,7 +188,7 @@ class Jobs:
                 self._event(task, life.StepFailed(Cancelled("The connector is being stopped.")))
                 if step is not None:
                     step.cancel()
-                    await asyncio.wait({step})
+                    await asyncio.wait({step}, timeout=grace)
         if self.start_is_out:
             await self._printer.waiters.until(lambda: None if self._tasks else True, grace)
             for task in list(self._tasks):
@@ -353,7 +353,7 @@ class Jobs:
         """Ask the guards once more, on a report that is fresh: somebody may have started at the screen meanwhile."""
         printer = self._printer
         if printer.report_age is None or printer.report_age > guards.FRESH_S:
-            printer.refresh()
+            _ = printer.refresh()
             await printer.waiters.until(self._fresh, FRESH_WAIT_S)
         return life.Judged(self._verdict(task))
 

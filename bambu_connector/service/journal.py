@@ -17,6 +17,7 @@ from bambu_connector.errors import ConfigError
 REMEMBER_S: Final = 24 * 3600.0
 REMEMBER_STARTS_S: Final = 30 * 24 * 3600.0
 REMEMBER_AT_LEAST: Final = 10_000
+BLOCK: Final = 100
 JOB_NUMBERS: Final = 2**31 - 1  # P1S 01.10 clamps what does not fit a signed 32-bit integer
 
 
@@ -60,11 +61,14 @@ class Memory:
 
 
 class JobNumbers:
-    """A persistent counter with a random start, so that no two connectors or state directories give a print one id."""
+    """A persistent counter with a random start, so that no two connectors or state directories give a print one id.
+
+    What is on disk is the last number of a block that was reserved: most jobs need not wait for the disk.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._last = self._read()
+        self._last = self._reserved = self._read()
 
     def _read(self) -> int:
         try:
@@ -80,15 +84,21 @@ class JobNumbers:
         return int(text)
 
     def next(self) -> int:
-        """Return the next number, after it is on disk."""
-        self._last = self._last % (JOB_NUMBERS - 1) + 1
+        """Return the next number; no later process will give it again."""
+        if self._last >= self._reserved:
+            begin = 0 if self._last + BLOCK >= JOB_NUMBERS else self._last
+            self._write(begin + BLOCK)
+            self._last, self._reserved = begin, begin + BLOCK
+        self._last += 1
+        return self._last
+
+    def _write(self, number: int) -> None:
         temporary = self._path.with_suffix(".new")
         with temporary.open("w", encoding="ascii") as file:
-            file.write(f"{self._last}\n")
+            file.write(f"{number}\n")
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
-        return self._last
 
 
 class ProcessJournal:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from bambu_connector.errors import LinkError
+from bambu_connector.errors import LinkError, MessageRefused
 from bambu_connector.printago.messages import Message, MessageType
 from bambu_connector.service.ports import PrintagoConnection
 
@@ -79,8 +79,10 @@ class Outbox:
         error = future.exception()
         if error is None:
             self._drop(key)
-        elif self._connection is not None:
-            log.debug("a message was not taken by Printago's broker: %s", error)
+        elif isinstance(error, MessageRefused):
+            # Sent again it would be refused again, and hold up nothing but our memory.
+            log.error("%s; is the user allowed to publish on the topic of messages?", error)
+            self._drop(key)
 
     def _drop(self, key: int) -> None:
         message = self._waiting.pop(key, None)

@@ -128,10 +128,9 @@ class Printer:
     # -- the session ---------------------------------------------------------------------------
 
     def connecting(self) -> None:
-        """A connection is being tried."""
+        """Connections are being tried, now and again."""
         self._connecting = True
-        if self._speaks:
-            self.status_changed(pressing=not self._ever_connected)
+        self.status_changed(pressing=False)
 
     def session_opened(self, connection: PrinterConnection) -> None:
         """A session is up: everything is unknown again until the printer has told it."""
@@ -150,7 +149,8 @@ class Printer:
     def session_closed(self, error: LinkError) -> None:
         """The session is over, or none could be made; `error` says why."""
         was_connected = self._connection is not None
-        self._connection, self._session, self.view, self._connecting = None, None, None, False
+        self._connection, self._session, self.view = None, None, None
+        self._connecting = error.retryable
         changed = was_connected or type(error) is not type(self.link_error)
         self.link_error = error
         if isinstance(error, AccessDenied):
@@ -171,11 +171,14 @@ class Printer:
         except LinkError as error:
             raise PrinterOffline(f"The printer is not connected: {error}") from error
 
-    def refresh(self) -> None:
-        """Ask for a full report, where the model's interval and a start that is out allow it."""
+    def refresh(self) -> bool:
+        """Ask for a full report, where the model's interval and a start that is out allow it; say whether that was so."""
         now = self.clock.monotonic()
-        if self._session is not None and not self.work.holds_session(now):
-            self._follow(self._session.refresh(now))
+        if self._session is None or self.work.holds_session(now):
+            return False
+        advice = self._session.refresh(now)
+        self._follow(advice)
+        return bool(advice)
 
     def suspect(self) -> None:
         """A command had no effect: find out whether the session is deaf."""
@@ -207,7 +210,9 @@ class Printer:
     # -- what comes in -------------------------------------------------------------------------
 
     def receive(self, raw: bytes) -> None:
-        """Take one message of the report topic."""
+        """Take one message of the report topic; what comes before the session is open is asked for again."""
+        if self._connection is None:
+            return
         message = parse_report(raw)
         match message:
             case PushStatus(fields):
