@@ -41,11 +41,6 @@ def text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def flag(value: object) -> bool | None:
-    """A boolean."""
-    return value if isinstance(value, bool) else None
-
-
 def switched(value: object) -> bool | None:
     """`"enable"` and `"disable"` as booleans."""
     return {"enable": True, "disable": False}.get(value) if isinstance(value, str) else None

@@ -231,9 +231,14 @@ def model_of_modules(modules: Sequence[Mapping[str, Any]]) -> Model | None:
     return None
 
 
+_LONGEST_FIRMWARE: Final = 32
+
+
 def firmware_of(text: str) -> Firmware | None:
     """Parse `01.08.02.00`; None when it is not a version."""
     parts = text.strip().split(".")
+    if len(text) > _LONGEST_FIRMWARE:
+        return None
     return tuple(int(part) for part in parts) if len(parts) > 1 and all(part.isdecimal() for part in parts) else None
 
 

@@ -95,9 +95,13 @@ class Session:
         return advice
 
     def _missing_total(self, view: View, now: float) -> list[Request]:
-        missing = view.state is GcodeState.RUNNING and bool(view.layer) and view.total_layers is None
-        asked, self._wanted_total = self._wanted_total, missing
-        return [self._ask_full(now)] if missing and not asked and self.may_ask_full(now) else []
+        if view.state is not GcodeState.RUNNING:
+            self._wanted_total = False
+        missing = view.state is GcodeState.RUNNING and bool(view.layer) and not view.total_layers
+        if not missing or self._wanted_total or not self.may_ask_full(now):
+            return []
+        self._wanted_total = True
+        return [self._ask_full(now)]
 
     def answered(self, now: float) -> None:
         """Note an answer to one of our `get_version`s: we are heard."""

@@ -110,4 +110,7 @@ class PrintagoLink(Protocol):
     """The way to Printago's broker."""
 
     async def connect(self, on_delivery: Callable[[Delivery], None]) -> PrintagoConnection:
-        """Connect with the last will set; falls back to MQTT 3.1.1 where 5 is refused. Raises LinkError."""
+        """Connect with the last will set; falls back to MQTT 3.1.1 where 5 is refused. Raises LinkError.
+
+        `on_delivery` is called on the loop, and not before the connection's first `subscribe`.
+        """

@@ -172,7 +172,7 @@ class Printer:
             raise PrinterOffline(f"The printer is not connected: {error}") from error
 
     def refresh(self) -> bool:
-        """Ask for a full report, where the model's interval and a start that is out allow it; say whether that was so."""
+        """Ask for a full report, where the model's interval and a start that is out allow it; say whether it was so."""
         now = self.clock.monotonic()
         if self._session is None or self.work.holds_session(now):
             return False

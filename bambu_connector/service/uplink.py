@@ -61,16 +61,11 @@ class Uplink:
             await asyncio.sleep(delay)
 
     async def _session(self) -> None:
-        waiting: list[Delivery] = []
-        take: Callable[[Delivery], None] = waiting.append
-        connection = await self._link.connect(lambda delivery: take(delivery))  # noqa: PLW0108 - `take` changes
+        connection = await self._link.connect(self._accept)
         try:
             # The broker's word that it has it is not waited for: commands may be on their way already.
             _ = connection.publish(self._availability, b"connected", qos=1, retain=True)
             self._connection = connection
-            take = self._accept
-            for delivery in waiting:
-                self._accept(delivery)
             await connection.subscribe(self._routes.topics())
             log.info("connected to Printago's broker, MQTT %s", connection.protocol)
             self._outbox.connected(connection)
