@@ -4,6 +4,8 @@ import click
 
 from bambu_connector.cli.main import Settings
 
+_DESCRIPTORS = 8192
+
 
 @click.command()
 @click.pass_obj
@@ -43,5 +45,16 @@ def run(settings: Settings) -> None:
             )
             await supervisor.run()
 
+    raise_descriptor_limit()
     with StateLock(config.connector.state_dir):
         asyncio.run(serve())
+
+
+def raise_descriptor_limit() -> None:
+    """Allow as many open files as the system lets us: each printer needs a few, and the usual 1024 end near 300."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
