@@ -6,6 +6,7 @@ from typing import Final
 from bambu_connector.bambu.models import ChamberHeat, JogSigns
 
 Z_MAX_FEED: Final = 900  # mm/min; what Bambu Studio uses for Z, and slow enough for every bed
+_FLAPS_SHUT_C: Final = 40  # what is warmer needs them shut, as Bambu Studio does it
 _FANS: Final[Mapping[str, int]] = {"part": 1, "aux": 2, "chamber": 3}
 
 
@@ -59,7 +60,7 @@ def chamber(target: int, *, how: ChamberHeat) -> tuple[str, ...]:
         case ChamberHeat.GCODE:
             return (f"M141 S{target}",)
         case ChamberHeat.ASSISTED:
-            return ("M145 P1", f"M141 S{target}") if target else ("M141 S0", "M145 P0")
+            return ("M145 P1", f"M141 S{target}") if target > _FLAPS_SHUT_C else (f"M141 S{target}", "M145 P0")
 
 
 def fan(name: str, percent: int) -> tuple[str, ...]:

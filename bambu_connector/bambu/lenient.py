@@ -17,23 +17,14 @@ def whole(value: object) -> int | None:
 
 def number(value: object) -> float | None:
     """A finite number, also from a text; booleans are not numbers."""
-    if isinstance(value, bool):
+    kind = type(value)
+    if kind is not float and kind is not int and kind is not str:
         return None
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            return None
-    if isinstance(value, int | float):
-        return float(value) if _fits(value) else None
-    return None
-
-
-def _fits(value: float) -> bool:
     try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+        found = float(value)  # type: ignore[arg-type]
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
 
 
 def text(value: object) -> str | None:

@@ -230,7 +230,10 @@ class View:
     @property
     def active_nozzle(self) -> Nozzle | None:
         """The hot end in use; of two, the one that `device.extruder.state` names, else the first."""
-        nozzles = self.nozzles
+        return self.active_of(self.nozzles)
+
+    def active_of(self, nozzles: tuple[Nozzle, ...]) -> Nozzle | None:
+        """Return the one in use of `nozzles`, which are this view's."""
         state = whole(fields(fields(self.report.get("device")).get("extruder")).get("state"))
         current = 0 if state is None or len(nozzles) == 1 else state >> 4 & 0xF
         return next((each for each in nozzles if each.id == current), nozzles[0] if nozzles else None)

@@ -211,11 +211,10 @@ class MqttConnection:
                 # One TLS record may hold several packets, and the selector does not fire for what OpenSSL has read.
                 if self._client.socket() is None or not _pending(self._sock):
                     break
-            if self._client.want_write():
-                rc = self._client.loop_write()
         except Exception as exc:  # a bug in a callback; paho's half-read packet is lost with it
             self._end(exc)
             raise
+        # A PUBACK is written behind what its message has set off: the printer that is to move need not wait for it.
         self._settle(rc)
 
     def _writable(self) -> None:

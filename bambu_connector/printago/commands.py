@@ -69,6 +69,10 @@ def _json(payload: bytes) -> dict[str, Any]:
         message = orjson.loads(payload)
     except orjson.JSONDecodeError:
         raise InvalidMessage("The message is not JSON.") from None
+    try:
+        orjson.dumps(message)  # what an answer echoes of it must be writable again
+    except TypeError:
+        raise InvalidMessage("The message is nested too deep.") from None
     if not isinstance(message, dict):
         raise InvalidMessage("The message must be a JSON object.")
     return message

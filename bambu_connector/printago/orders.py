@@ -149,7 +149,6 @@ class Home(Order):
 class CameraOrder(Order):
     """One of the camera's actions."""
 
-    max_age = _QUICK
     action: str
 
 

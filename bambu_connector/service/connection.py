@@ -43,7 +43,7 @@ class Keeper:
                 level = printer.log.debug if said == str(error) and lasted < STABLE_S else printer.log.warning
                 level("%s; trying again in %.0f s", error, delay)
                 said = str(error)
-                printer.session_closed(error)
+                printer.session_closed(error, retrying=error.retryable)
             await self._pause(delay)
 
     async def _pause(self, delay: float) -> None:

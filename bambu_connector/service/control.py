@@ -46,12 +46,14 @@ class Control:
         (state_dir / SOCKET_NAME).unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError, ValueError):
-            while line := await reader.readline():
-                async for answer in self._answers(line):
-                    writer.write(orjson.dumps(answer) + b"\n")
-                    await writer.drain()
-        writer.close()
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, ValueError):
+                while line := await reader.readline():
+                    async for answer in self._answers(line):
+                        writer.write(orjson.dumps(answer) + b"\n")
+                        await writer.drain()
+        finally:
+            writer.close()
 
     async def _answers(self, line: bytes) -> AsyncIterator[Tree]:
         try:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 
-from bambu_connector.errors import ConnectorError, Expired, FileInvalid, Internal, NotSupported, PrinterBusy
+from bambu_connector.errors import ConnectorError, Expired, FileInvalid, Internal, NotSupported, PrinterBusy, TimedOut
 from bambu_connector.printago import messages, orders
 from bambu_connector.printago.commands import Command
 from bambu_connector.printago.messages import Answer, MessageType, timestamp_text
@@ -71,7 +71,7 @@ class Desk:
             if self._printer.clock.monotonic() > until:
                 reply(self._refused(command, Expired("The command waited too long for its turn.")))
                 continue
-            reply(await self._answer(command, self._direct(command, order)))
+            await self._carry_out(command, self._direct(command, order), reply)
 
     def clear(self) -> None:
         """The service stops: nothing that waits is begun any more."""
@@ -80,22 +80,24 @@ class Desk:
             reply(self._refused(command, PrinterBusy("The connector is being stopped.")))
 
     def _soon(self, command: Command, work: Coroutine[Any, Any, Answer], reply: Reply) -> None:
-        async def carry_out() -> None:
-            reply(await self._answer(command, work))
+        name = f"{command.header.command} of {self._printer.identity.name}"
+        _ = self._spawn(self._carry_out(command, work, reply), name)
 
-        _ = self._spawn(carry_out(), f"{command.header.command} of {self._printer.identity.name}")
-
-    async def _answer(self, command: Command, work: Coroutine[Any, Any, Answer]) -> Answer:
+    async def _carry_out(self, command: Command, work: Coroutine[Any, Any, Answer], reply: Reply) -> None:
         """Carry out a command; what it raises becomes its answer. A bug too, for the sender must not wait for ever."""
         try:
-            return await work
+            answer = await work
         except ConnectorError as error:
-            return self._refused(command, error)
+            answer = self._refused(command, error)
         except asyncio.CancelledError:
+            reply(
+                self._refused(command, TimedOut("The connector was stopped before the printer showed that it obeyed."))
+            )
             raise
         except Exception:
             self._printer.log.exception("a bug in %s", command.header.command)
-            return self._refused(command, Internal("The connector has a bug here; its log says more."))
+            answer = self._refused(command, Internal("The connector has a bug here; its log says more."))
+        reply(answer)
 
     def _refused(self, command: Command, error: ConnectorError) -> Answer:
         self._printer.log.warning("%s: %s", command.header.command, error)

@@ -34,6 +34,7 @@ from bambu_connector.translate.coalesce import Pacer
 
 TICK_S: Final = 1.0
 PROGRESS_S: Final = 0.2
+CANCEL_S: Final = 1.0  # sessions are closed in no time; what hangs longer must not keep the end from being told
 _MB: Final = 1024 * 1024
 
 
@@ -142,13 +143,13 @@ class Farm:
                 unit.printer.session_closed(missing)
             self.tasks.keep(unit.desk.run, f"the commands of {name}")
             self.tasks.keep(unit.shelf.run, f"the files of {name}")
-        self.tasks.keep(self._tick, "the clock")
+            self.tasks.keep(partial(self._tick, unit.printer), f"the clock of {name}")
 
-    async def _tick(self) -> None:
+    @staticmethod
+    async def _tick(printer: Printer) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            for unit in self.units.values():
-                unit.printer.tick()
+            printer.tick()
 
     async def carry_out(self, printer_id: str, message: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Give one command to a printer, as the command line does; yields the job's progress, then the answer."""
@@ -185,7 +186,7 @@ class Farm:
             unit.desk.clear()
         if self.units:
             await asyncio.wait([asyncio.create_task(unit.jobs.give_up(grace)) for unit in self.units.values()])
-        await self.tasks.cancel()
+        await self.tasks.cancel(CANCEL_S)
         for unit in self.units.values():
             unit.printer.session_closed(Unreachable("The connector was stopped."))
             unit.printer.fall_silent()

@@ -93,7 +93,13 @@ class Jobs:
         """Say whether a file on the printer belongs to a job or a print that has not ended."""
         starts = self._starts
         marks = [each.mark for each in (starts.followed, starts.unexplained and starts.unexplained.followed) if each]
-        return name in {mark.file for mark in marks} | {task.start.file for task in self._tasks if task.start}
+        return name in {mark.file for mark in marks} | {self._file_of(task) for task in self._tasks}
+
+    def _file_of(self, task: Task) -> str | None:
+        if task.start is not None or not isinstance(task.order, orders.StartPrint):
+            return task.start.file if task.start else None
+        known = self._tools.shelf.find(task.order.file_name)
+        return known.name if known else task.order.file_name
 
     def process(self) -> Process:
         """What the status says of jobs."""
@@ -182,7 +188,7 @@ class Jobs:
 
     async def give_up(self, grace: float) -> None:
         """The service stops: what has not been started ends now, a start that is out has `grace` seconds left."""
-        for task in list(self._tasks):
+        for task in reversed(self._tasks.copy()):  # the first last, so that no other is begun
             if task.job.phase not in life.STARTING:
                 step = task.step
                 self._event(task, life.StepFailed(Cancelled("The connector is being stopped.")))
@@ -203,18 +209,20 @@ class Jobs:
     # -- what happens --------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Look whether a print of ours has ended, or a start has explained itself; their files go."""
+        """Look whether a print of ours has ended; its file goes."""
         ending = self._starts.followed
-        for name in self._starts.observe(self._printer.view, self._printer.clock.monotonic()):
+        for name in self._starts.follow(self._printer.view):
             self._tools.shelf.doom(name)
         if self._starts.followed is not ending:
             self._ended = ending
             self._changed()
 
     def observe(self) -> None:
-        """Look whether our start was taken, or its time is over."""
+        """Look whether our start was taken, or its time is over; one of unknown outcome may explain itself."""
         now = self._printer.clock.monotonic()
         view = self._printer.view
+        for name in self._starts.explain(view, now):
+            self._tools.shelf.doom(name)
         task = self._tasks[0] if self._tasks else None
         if task is None or task.out is None or task.job.phase not in life.STARTING:
             return
@@ -247,8 +255,7 @@ class Jobs:
     def _end(self, task: Task) -> None:
         first = task is self._tasks[0]
         self._tasks.remove(task)
-        if task.fetched and task.fetched.path:
-            task.fetched.path.unlink(missing_ok=True)
+        steps.local_path(self._tools, task.number).unlink(missing_ok=True)
         if first and self._tasks:
             self._begin(self._tasks[0])
         self._printer.waiters.pulse()
@@ -339,6 +346,9 @@ class Jobs:
             await steps.store(self._tools, task.fetched, task.start, self._progress(task))
         except (CommandError, LinkError) as error:
             self._printer.tell(told.Event("TransferFailed", transfer | {"error": str(error)}))
+            raise
+        except asyncio.CancelledError:
+            self._printer.tell(told.Event("TransferFailed", transfer | {"error": "The job was stopped."}))
             raise
         finally:
             self._transferring = False

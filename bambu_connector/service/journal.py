@@ -12,7 +12,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final, Protocol
 
-from bambu_connector.errors import ConfigError
+from bambu_connector.errors import ConfigError, Internal
 
 REMEMBER_S: Final = 24 * 3600.0
 REMEMBER_STARTS_S: Final = 30 * 24 * 3600.0
@@ -84,10 +84,13 @@ class JobNumbers:
         return int(text)
 
     def next(self) -> int:
-        """Return the next number; no later process will give it again."""
+        """Return the next number; no later process will give it again. Raises Internal when the disk refuses."""
         if self._last >= self._reserved:
             begin = 0 if self._last + BLOCK >= JOB_NUMBERS else self._last
-            self._write(begin + BLOCK)
+            try:
+                self._write(begin + BLOCK)
+            except OSError as error:
+                raise Internal(f"{self._path} cannot be written: {error.strerror}.") from error
             self._last, self._reserved = begin, begin + BLOCK
         self._last += 1
         return self._last

@@ -1,8 +1,11 @@
 """Tells systemd how the service is doing (sd_notify), where it asked to be told."""
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
 
 
 class Notifier:
@@ -20,6 +23,9 @@ class Notifier:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         text = "\n".join(f"{key}={value}" for key, value in fields.items())
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            channel.connect(address)
-            channel.send(text.encode())
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+                channel.connect(address)
+                channel.send(text.encode())
+        except OSError as error:  # printers are served whether or not somebody wants to hear of it
+            log.warning("systemd could not be told %s: %s", ", ".join(fields), error)

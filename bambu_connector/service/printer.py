@@ -23,7 +23,7 @@ from bambu_connector.service.work import Work
 from bambu_connector.translate.coalesce import Pacer
 from bambu_connector.translate.events import Event, EventTracker
 from bambu_connector.translate.situation import Situation
-from bambu_connector.translate.status import Link, status_data
+from bambu_connector.translate.status import Link, StatusWriter
 
 ONLINE_S: Final = 60.0  # without a report for so long a printer is not online, whatever TCP says
 _HOMING_STAGE: Final = 13
@@ -71,6 +71,7 @@ class Printer:
         self._requests = Requests()
         self._tracker = EventTracker()
         self._pacer = pacer
+        self._writer = StatusWriter()
         self._include_report = include_report
         self._timer: asyncio.TimerHandle | None = None
         self._connecting = False
@@ -146,11 +147,11 @@ class Printer:
         self.log.info("connected to %s", self.identity.host)
         self.status_changed(pressing=True)
 
-    def session_closed(self, error: LinkError) -> None:
-        """The session is over, or none could be made; `error` says why."""
+    def session_closed(self, error: LinkError, *, retrying: bool = False) -> None:
+        """The session is over, or none could be made; `error` says why, `retrying` whether another will be tried."""
         was_connected = self._connection is not None
         self._connection, self._session, self.view = None, None, None
-        self._connecting = error.retryable
+        self._connecting = retrying
         changed = was_connected or type(error) is not type(self.link_error)
         self.link_error = error
         if isinstance(error, AccessDenied):
@@ -233,30 +234,32 @@ class Printer:
         folded = fold(before.report if before else None, fields)
         self._reported_at, self._reported_wall = now, self.clock.wall()
         self.reports += 1
+        held = self.work.holds_session(now)
         if folded is None:
-            self._advise(None, now)
+            self._advise(None, now, held=held)
             return
         changed = before is None or folded is not before.report
         if changed:
             self.view = self._shown = View(folded, self.traits)
             self._watch_homing(self.view)
         assert self.view is not None
-        self._advise(self.view, now)
         if changed:
             pressing = before is None or any(before.report.get(key) != folded.get(key) for key in _PRESSING)
             self.work.observe()
-            self._tell(self._tracker.report(self.view, now))
+            # The status first: it is what a reader waits for, and each message before it would cost it time.
             self.status_changed(pressing=pressing or not was_online)
+            self._tell(self._tracker.report(self.view, now))
         elif not was_online:
             self.status_changed(pressing=True)
+        self._advise(self.view, now, held=held)
         self.work.settle()
         self.waiters.pulse()
 
-    def _advise(self, view: View | None, now: float) -> None:
+    def _advise(self, view: View | None, now: float, *, held: bool) -> None:
         if self._session is None:
             return
         advice = self._session.reported(view, now)
-        if not self.work.holds_session(now):
+        if not held:
             self._follow(advice)
 
     def _watch_homing(self, view: View) -> None:
@@ -315,7 +318,7 @@ class Printer:
             reconnects=self._reconnects,
             firmware=self.firmware,
         )
-        return status_data(self.situation(), link, self.work.process(), self._shown)
+        return self._writer.write(self.situation(), link, self.work.process(), self._shown)
 
     def status_changed(self, *, pressing: bool) -> None:
         """Something that a status tells may have changed; `pressing`: it must not wait."""

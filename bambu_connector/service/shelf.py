@@ -80,6 +80,8 @@ class Shelf:
     async def _remove(self, name: str) -> None:
         try:
             async with self.turn:
+                if self._in_use(name):
+                    return  # a start has taken it since
                 await self.storage.remove(name)
         except (CommandError, LinkError) as error:
             log.debug("%s is not removed yet: %s", name, error)

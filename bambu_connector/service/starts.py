@@ -114,22 +114,18 @@ class Starts:
     quiet_until: float = field(default=float("-inf"))
     """Until then the printer is left alone, whatever the outcome was."""
 
-    def observe(self, view: View | None, now: float) -> list[str]:
-        """Look at the newest report; return our files that have no use any more."""
-        if view is None:
-            return []
-        return [*self._follow(view), *self._explain(view, now)]
-
-    def _follow(self, view: View) -> list[str]:
+    def follow(self, view: View | None) -> list[str]:
+        """Look whether the print that we follow is over; return our files that have no use any more."""
         followed = self.followed
-        if followed is None or not followed.has_ended(view):
+        if view is None or followed is None or not followed.has_ended(view):
             return []
         self.followed = None
         return [followed.file] if followed.file else []
 
-    def _explain(self, view: View, now: float) -> list[str]:
+    def explain(self, view: View | None, now: float) -> list[str]:
+        """Look whether a start of unknown outcome explains itself; return our files that have no use any more."""
         unknown = self.unexplained
-        if unknown is None:
+        if view is None or unknown is None:
             return []
         match unknown.start.look(view, now):
             case SeenActive():

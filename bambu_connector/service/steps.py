@@ -73,9 +73,14 @@ def checksum_of(order: JobOrder) -> Checksum | None:
     return None if isinstance(order, orders.StartPrint) else order.checksum
 
 
+def local_path(tools: Tools, job_number: int) -> Path:
+    """Return where a job has its file on this machine."""
+    return tools.folder / f"job-{job_number}"
+
+
 async def fetch(tools: Tools, order: JobOrder, job_number: int, progress: Progress) -> Fetched:
     """Bring the file here: by HTTP, or from the printer when it is to be started from there."""
-    target = tools.folder / f"job-{job_number}"
+    target = local_path(tools, job_number)
     if not isinstance(order, orders.StartPrint):
         async with tools.cache.turn(order.checksum):
             return await _cached(tools, order.checksum, target) or await _download(tools, order, target, progress)
@@ -99,7 +104,10 @@ async def _download(
     tools: Tools, order: orders.StartPrintBbl | orders.DownloadGcode, target: Path, progress: Progress
 ) -> Fetched:
     got = await tools.downloader.fetch(order.url, target, progress)
-    await _in_pool(tools, lambda: tools.cache.keep(got.path, md5=got.md5, sha256=got.sha256))
+    try:
+        await _in_pool(tools, lambda: tools.cache.keep(got.path, md5=got.md5, sha256=got.sha256))
+    except OSError as error:  # a full disk, or one without hard links: the job has its file all the same
+        tools.printer.log.debug("the file is not kept for others: %s", error)
     return Fetched(got.path, got.size, got.md5, got.sha256)
 
 

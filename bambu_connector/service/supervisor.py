@@ -112,7 +112,10 @@ class Supervisor:
             if topic not in used:
                 _ = connection.publish(topic, b"", qos=0, retain=True)
         if before != mine:
-            path.write_text(json.dumps(mine), encoding="utf-8")
+            try:
+                path.write_text(json.dumps(mine), encoding="utf-8")
+            except OSError as error:
+                log.warning("%s cannot be written (%s); statuses may stay when a printer is removed", path, error)
 
 
 def _read_announced(path: Path) -> list[str]:

@@ -34,13 +34,15 @@ class Tasks:
         if not task.cancelled() and task.exception() is not None:
             log.error("a bug ended %s", task.get_name(), exc_info=task.exception())
 
-    async def cancel(self) -> None:
-        """End everything and wait until it has ended."""
+    async def cancel(self, within: float) -> None:
+        """End everything and wait until it has ended, but not longer than `within` seconds."""
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks)
+            _, hanging = await asyncio.wait(tasks, timeout=within)
+            for task in hanging:
+                log.warning("%s does not end", task.get_name())
 
 
 async def forever(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:

@@ -50,31 +50,35 @@ def map_filaments(
 
     Raises FilamentMismatch, with the filament and what is wrong.
     """
-    if use_ams is False or not units:
-        if use_ams:
-            raise FilamentMismatch("use_ams is asked for, and the printer has no AMS.")
-        return AmsMapping()
+    if use_ams and not units:
+        raise FilamentMismatch("use_ams is asked for, and the printer has no AMS.")
     places = [_Place(unit.id, slot, traits) for unit in units for slot in unit.slots]
+    if mapping is not None and all(_asked(mapping, each) in _EXTERNAL_TRAYS for each in used):
+        told = _told(used, count, {each.id: _given(each, mapping, places, external, traits) for each in used})
+        return AmsMapping() if traits.nozzles == 1 else told
+    if use_ams is False or (not units and _asks_for_no_slot(used, mapping)):
+        return AmsMapping()
     if mapping is None:
         chosen = {each.id: _choose(each, places) for each in used}
         _need_distinct(used, chosen)
         return _told(used, count, {key: (place.flat, _slot_of(place)) for key, place in chosen.items()})
-    if all(_asked(mapping, each) in _EXTERNAL_TRAYS for each in used) and traits.nozzles == 1:
-        for each in used:
-            _need_external(each, external)
-        return AmsMapping()
     return _told(used, count, {each.id: _given(each, mapping, places, external, traits) for each in used})
+
+
+def _asks_for_no_slot(used: Sequence[Filament], mapping: Sequence[int] | None) -> bool:
+    return mapping is None or all(_asked(mapping, each) == UNUSED for each in used)
 
 
 def _told(used: Sequence[Filament], count: int, chosen: dict[int, tuple[int, AmsSlot]]) -> AmsMapping:
     for each in used:
-        if not each.tray_info_idx:
+        if not each.tray_info_idx and chosen[each.id][0] != UNUSED:
             raise FilamentMismatch(
                 f"Filament {each.id} has no tray_info_idx, so the printer would ignore its AMS: slice the file again."
             )
     length = max([count, *(each.id for each in used)])
     entries = [chosen.get(number, (UNUSED, _NO_SLOT)) for number in range(1, length + 1)]
-    return AmsMapping(True, tuple(flat for flat, _ in entries), tuple(slot for _, slot in entries))
+    use_ams = not used or any(flat != UNUSED for flat, _ in entries)
+    return AmsMapping(use_ams, tuple(flat for flat, _ in entries), tuple(slot for _, slot in entries))
 
 
 def _slot_of(place: _Place) -> AmsSlot:
@@ -99,9 +103,9 @@ def _choose(filament: Filament, places: Sequence[_Place]) -> _Place:
 
 
 def _need_distinct(used: Sequence[Filament], chosen: dict[int, _Place]) -> None:
-    taken: dict[int, Filament] = {}
+    taken: dict[str, Filament] = {}
     for each in used:
-        other = taken.setdefault(chosen[each.id].flat, each)
+        other = taken.setdefault(chosen[each.id].text, each)
         if _rgb(other.color) != _rgb(each.color):
             raise FilamentMismatch(
                 f"Filaments {other.id} and {each.id} have different colours and both fit only"

@@ -43,7 +43,7 @@ EXTRUDE_MAX_MM: Final = 100.0
 EXTRUDE_FEED: Final = (1.0, 1800.0)
 EXTRUDE_FROM_C: Final = 170.0
 CHAMBER_MIN_C: Final = 40.0  # below it, and above 0, the printers take it for off
-UNLOAD_C: Final = 210  # what Bambu Studio unloads with when nothing better is known
+CHANGE_C: Final = 210  # what Bambu Studio changes filament with when nothing better is known
 FAN_STEP: Final = 9  # fans that know 16 steps report the nearest one: half a step, in 255ths
 
 
@@ -225,9 +225,10 @@ def _switch(order: orders.SetFan | orders.SetLight | orders.SetSpeed, now: Situa
             if fan not in now.traits.fans:
                 raise NotSupported(f"{now.traits.display_name} has no {fan} fan.")
             _within(percent, 0, 100, "The fan's speed", "%")
+            percent = round(percent)
             speed = round(percent * 255 / 100)
             shown = Shown(lambda after: _fan_shows(after.fan(fan), speed), FIELD_S)
-            return Plan(request.GcodeLine(gcode.fan(fan, round(percent))), shown, f"The {fan} fan is at {percent:g} %.")
+            return Plan(request.GcodeLine(gcode.fan(fan, percent)), shown, f"The {fan} fan is at {percent} %.")
         case orders.SetLight(light, state):
             view = guards.need_report(now)
             if light == "work_light" and not now.traits.work_light and view.light(light) is None:
@@ -243,7 +244,7 @@ def _switch(order: orders.SetFan | orders.SetLight | orders.SetSpeed, now: Situa
 
 
 def _fan_shows(shown: int | None, wanted: int) -> bool:
-    return shown is not None and abs(shown - wanted) <= FAN_STEP and (shown > 0) == (wanted > 0)
+    return shown is not None and abs(shown - wanted) <= FAN_STEP and (shown == 0 or wanted > 0)
 
 
 # -- filament --------------------------------------------------------------------------------------
@@ -295,10 +296,7 @@ def _load(order: orders.LoadFilament, view: View, traits: Traits) -> Request:
     extruder = order.tool if traits.nozzles > 1 else None
     slot = order.slot
     if slot.ams_id == EXTERNAL:
-        unit = traits.external_slot.get(order.tool, EXTERNAL)
-        if traits.nozzles == 1:
-            return request.AmsChangeFilament(ams_id=255, slot_id=EXTERNAL, target=EXTERNAL, tar_temp=target)
-        return request.AmsChangeFilament(ams_id=unit, slot_id=0, target=unit, tar_temp=target, extruder_id=extruder)
+        return _load_external(order.tool, None if order.temperature is None else target, view, traits)
     for unit_ in view.ams:
         for each in unit_.slots:
             if (unit_.id, each.id) == (slot.ams_id, slot.slot_id) and each.loaded is False:
@@ -309,12 +307,33 @@ def _load(order: orders.LoadFilament, view: View, traits: Traits) -> Request:
     )
 
 
+def _load_external(tool: int, wanted: int | None, view: View, traits: Traits) -> Request:
+    """Unlike that of an AMS, the temperatures of an external spool are told by whoever loads it (reference 5.3)."""
+    unit = traits.external_slot.get(tool, EXTERNAL)
+    spool = next((each for each in view.external if each.id == unit), None)
+    target = wanted
+    if target is None and spool and spool.nozzle_temp_min and spool.nozzle_temp_max:
+        target = (spool.nozzle_temp_min + spool.nozzle_temp_max) // 2  # what Bambu Studio takes
+    if target is None or not EXTRUDE_FROM_C <= target <= traits.nozzle_max:
+        target = CHANGE_C
+    nozzle = next((each for each in view.nozzles if each.id == tool), None)
+    known = nozzle.temperature.current if nozzle else None
+    current = target if known is None else round(known)
+    if traits.nozzles == 1:
+        return request.AmsChangeFilament(
+            ams_id=255, slot_id=EXTERNAL, target=EXTERNAL, curr_temp=current, tar_temp=target
+        )
+    return request.AmsChangeFilament(
+        ams_id=unit, slot_id=0, target=unit, curr_temp=current, tar_temp=target, extruder_id=tool
+    )
+
+
 def _unload(order: orders.UnloadFilament, view: View, traits: Traits) -> Request:
     _need_tool(order.tool, traits)
     active = view.active_slot
     if active is None and view.filament_at_head is False:
         raise WrongState("No filament is loaded.")
-    target = UNLOAD_C
+    target = CHANGE_C
     if order.temperature is not None:
         _within(order.temperature, EXTRUDE_FROM_C, traits.nozzle_max, "The temperature", "°C")
         target = round(order.temperature)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bambu_connector.bambu.health import CANCELLED
-from bambu_connector.bambu.view import GcodeState, JobIdentity, View
+from bambu_connector.bambu.view import INACTIVE, GcodeState, JobIdentity, View
 
 SETTLE_S: Final = 10.0
 """How long an active print may still show the last print's names: state, file and ids come in several deltas."""
@@ -56,8 +56,8 @@ def _is_ours(mark: StartMark, identity: JobIdentity, *, settled: bool) -> bool:
     ids = (identity.subtask_id, identity.task_id, identity.job_id)
     if mark.job_number is not None and str(mark.job_number) in ids:
         return True
-    if not _same_name(mark, identity):
-        return False
+    if mark.before_state not in INACTIVE or not _same_name(mark, identity):
+        return False  # a name proves a start only where nothing was active before it
     # By name only where the printer gives the print no id. One that it showed before our start says nothing of ours.
     subtask = identity.subtask_id
     if mark.job_number is None:

@@ -1,11 +1,16 @@
 """One printer → the status tree that Printago reads. Every key is always there; None is untold."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from operator import is_
+from typing import Any, Final, Generic, TypeVar
+
+import orjson
 
 from bambu_connector.bambu.filament import AmsUnit, Slot
 from bambu_connector.bambu.health import Health, HealthEntry, read_health
 from bambu_connector.bambu.lenient import text, whole
+from bambu_connector.bambu.models import Traits
 from bambu_connector.bambu.stages import STAGES
 from bambu_connector.bambu.view import PREPARING, GcodeState, Nozzle, View
 from bambu_connector.printago import orders
@@ -16,6 +21,12 @@ Tree = dict[str, Any]
 UPLOAD_FOLDER: Final = ""  # LAN uploads go to the root of the card or stick (reference 10.2)
 _EXTRUSION_CALIBRATION: Final = "extrusion_cali"
 _NO_STAGE: Final = (-1, 255)
+_HEAT: Final = (
+    *("nozzle_temper", "nozzle_target_temper", "bed_temper", "bed_target_temper", "chamber_temper", "ctt"),
+    *("nozzle_diameter", "nozzle_type", "device"),
+)
+_FANS: Final = ("fan_gear", "cooling_fan_speed", "big_fan1_speed", "big_fan2_speed", "heatbreak_fan_speed")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +64,92 @@ class Link:
 
 def status_data(now: Situation, link: Link, process: Process, shown: View) -> Tree:
     """Return `data` of a status message. `shown` is the last view of this process, also when the printer is gone."""
-    return {"process": _process(now, link, process), "machines": [_machine(now, link, process, shown)]}
+    return StatusWriter().write(now, link, process, shown)
 
 
-def _process(now: Situation, link: Link, process: Process) -> Tree:
+class _Part(Generic[T]):
+    """One part of the tree, made again only when a field that it is read from has changed.
+
+    Folding leaves what a delta does not change the same object. In a full report everything is another object, but
+    writing it down to see that it says the same costs a tenth of reading it.
+    """
+
+    def __init__(self, make: Callable[[View], T], *keys: str) -> None:
+        self._make = make
+        self._keys = keys
+        self._traits: Traits | None = None
+        self._sources: list[object] = []
+        self._written = b""
+        self._made: T
+
+    def of(self, view: View) -> T:
+        """Return the part as `view` has it."""
+        sources = list(map(view.report.get, self._keys))
+        if view.traits is self._traits and all(map(is_, sources, self._sources)):
+            return self._made
+        written = orjson.dumps(sources)
+        if view.traits is not self._traits or written != self._written:
+            self._made = self._make(view)
+        self._traits, self._sources, self._written = view.traits, sources, written
+        return self._made
+
+
+class StatusWriter:
+    """Writes the statuses of one printer. They share parts: whoever gets one must not change anything below its top."""
+
+    def __init__(self) -> None:
+        self._heat = _Part(_heat, *_HEAT)
+        self._units = _Part(lambda view: [_unit(unit) for unit in view.ams], "ams")
+        self._external = _Part(_external, "vir_slot", "vt_tray")
+        self._active = _Part(_active, "ams", "device")
+        self._lights = _Part(_lights, "lights_report")
+        self._camera = _Part(_camera, "ipcam")
+        self._cooling = _Part(_cooling, *_FANS)
+        self._storage = _Part(lambda view: {"present": view.storage_present}, "home_flag", "aux", "sdcard")
+        self._health = _Part(lambda view: _health(read_health(view.report)), "hms", "print_error")
+
+    def write(self, now: Situation, link: Link, process: Process, shown: View) -> Tree:
+        """Return `data` of a status message, as `status_data` does."""
+        can_start = guards.allows(guards.guard_start, now)
+        return {
+            "process": _process(link, process, can_start=can_start),
+            "machines": [self._machine(now, link, process, shown, can_start=can_start)],
+        }
+
+    def _machine(self, now: Situation, link: Link, process: Process, view: View, *, can_start: bool) -> Tree:
+        fitted, temperatures, nozzles = self._heat.of(view)
+        return {
+            "hardware": {
+                "dev_model": now.traits.code,
+                "dev_display_name": now.traits.display_name,
+                "dev_name": link.name,
+                **fitted,
+                "firmware": link.firmware,
+            },
+            "connection_info": _connection(now, link, view),
+            "state": _state(now, view, can_start=can_start),
+            "current": {
+                **_job(process, view),
+                "temperatures": temperatures,
+                "nozzles": nozzles,
+                "cooling": self._cooling.of(view),
+            },
+            "filament": {
+                "ams": self._units.of(view),
+                "external": self._external.of(view),
+                "active_slot": self._active.of(view),
+            },
+            "lights": self._lights.of(view),
+            "camera": self._camera.of(view),
+            "storage": self._storage.of(view),
+            "health": self._health.of(view),
+        }
+
+
+def _process(link: Link, process: Process, *, can_start: bool) -> Tree:
     options = process.options
     return {
-        "can_process_job": guards.allows(guards.guard_start, now),
+        "can_process_job": can_start,
         "job_id": process.job_id,
         "job_state": process.stage,
         "job_machine": link.serial,
@@ -69,39 +159,6 @@ def _process(now: Situation, link: Link, process: Process) -> Tree:
         "flow_calibr": options.do_flow_cali if options else None,
         "bed_type": options.bed_type if options else None,
         "use_ams": process.use_ams,
-    }
-
-
-def _machine(now: Situation, link: Link, process: Process, view: View) -> Tree:
-    traits = now.traits
-    nozzles = view.nozzles if view.report else ()
-    first = view.active_nozzle if nozzles else None
-    return {
-        "hardware": {
-            "dev_model": traits.code,
-            "dev_display_name": traits.display_name,
-            "dev_name": link.name,
-            "nozzle_diameter": first.diameter if first else None,
-            "nozzle_type": first.type if first else None,
-            "firmware": link.firmware,
-        },
-        "connection_info": _connection(now, link, view),
-        "state": _state(now, view),
-        "current": _current(process, view, nozzles, first),
-        "filament": {
-            "ams": [_unit(unit) for unit in view.ams],
-            "external": [{"id": slot.id, "type": slot.type, "color": _color(slot.color)} for slot in view.external],
-            "active_slot": _active(view),
-        },
-        "lights": {"chamber": view.light("chamber_light"), "work": view.light("work_light")},
-        "camera": {
-            "available": view.camera_available,
-            "kind": view.camera_kind.value if view.camera_kind else None,
-            "recording": view.camera_recording,
-            "timelapse": view.timelapse,
-        },
-        "storage": {"present": view.storage_present},
-        "health": _health(read_health(view.report)),
     }
 
 
@@ -125,11 +182,11 @@ def _connection(now: Situation, link: Link, view: View) -> Tree:
     }
 
 
-def _state(now: Situation, view: View) -> Tree:
+def _state(now: Situation, view: View, *, can_start: bool) -> Tree:
     state, homed = view.state, view.homed
     calibration = _is_extrusion_calibration(view)
     return {
-        "can_print": guards.allows(guards.guard_start, now),
+        "can_print": can_start,
         "can_resume": guards.allows(guards.guard_resume, now),
         "can_pause": guards.allows(guards.guard_pause, now),
         "can_abort": guards.allows(guards.guard_stop, now),
@@ -154,11 +211,10 @@ def activity(view: View) -> str | None:
     return STAGES.get(stage, f"stage {stage}")
 
 
-def _current(process: Process, view: View, nozzles: tuple[Nozzle, ...], first: Nozzle | None) -> Tree:
-    report = view.report
-    bed, chamber = view.bed, view.chamber
+def _job(process: Process, view: View) -> Tree:
+    report, state = view.report, view.state
     return {
-        "print_status": view.state.value if view.state else None,
+        "print_status": state.value if state else None,
         "activity": activity(view),
         "print_stage": whole(report.get("mc_print_stage")),
         "print_sub_stage": whole(report.get("mc_print_sub_stage")),
@@ -174,33 +230,69 @@ def _current(process: Process, view: View, nozzles: tuple[Nozzle, ...], first: N
         "job_id": process.print_job_id,
         "skipped_objects": view.skipped_objects,
         "print_error": view.print_error_text,
-        "temperatures": {
-            "nozzle_temp": _degrees(first.temperature.current) if first else None,
-            "nozzle_temp_target": first.temperature.target if first else None,
-            "bed_temp": _degrees(bed.current),
-            "bed_temp_target": bed.target,
-            "chamber_temp": _degrees(chamber.current),
-            "chamber_temp_target": chamber.target,
-            "frame_temp": None,
-        },
-        "nozzles": [
-            {
-                "id": nozzle.id,
-                "temp": _degrees(nozzle.temperature.current),
-                "temp_target": nozzle.temperature.target,
-                "diameter": nozzle.diameter,
-                "type": nozzle.type,
-            }
-            for nozzle in nozzles
-        ],
-        "cooling": {
-            "heatbreak_fan_speed": view.fan("heatbreak"),
-            "cooling_fan_speed": view.fan("part"),
-            "big_fan1_speed": view.fan("aux"),
-            "big_fan2_speed": view.fan("chamber"),
-            "fan_gear": whole(report.get("fan_gear")),
-        },
     }
+
+
+def _heat(view: View) -> tuple[Tree, Tree, list[Tree]]:
+    """Return the nozzle of `hardware`, `temperatures` and `nozzles`, which are read from the same fields."""
+    nozzles = view.nozzles if view.report else ()
+    first = view.active_of(nozzles)
+    fitted = {
+        "nozzle_diameter": first.diameter if first else None,
+        "nozzle_type": first.type if first else None,
+    }
+    return fitted, _temperatures(view, first), [_nozzle(each) for each in nozzles]
+
+
+def _temperatures(view: View, first: Nozzle | None) -> Tree:
+    bed, chamber = view.bed, view.chamber
+    return {
+        "nozzle_temp": _degrees(first.temperature.current) if first else None,
+        "nozzle_temp_target": first.temperature.target if first else None,
+        "bed_temp": _degrees(bed.current),
+        "bed_temp_target": bed.target,
+        "chamber_temp": _degrees(chamber.current),
+        "chamber_temp_target": chamber.target,
+        "frame_temp": None,
+    }
+
+
+def _nozzle(nozzle: Nozzle) -> Tree:
+    return {
+        "id": nozzle.id,
+        "temp": _degrees(nozzle.temperature.current),
+        "temp_target": nozzle.temperature.target,
+        "diameter": nozzle.diameter,
+        "type": nozzle.type,
+    }
+
+
+def _cooling(view: View) -> Tree:
+    return {
+        "heatbreak_fan_speed": view.fan("heatbreak"),
+        "cooling_fan_speed": view.fan("part"),
+        "big_fan1_speed": view.fan("aux"),
+        "big_fan2_speed": view.fan("chamber"),
+        "fan_gear": whole(view.report.get("fan_gear")),
+    }
+
+
+def _lights(view: View) -> Tree:
+    return {"chamber": view.light("chamber_light"), "work": view.light("work_light")}
+
+
+def _camera(view: View) -> Tree:
+    kind = view.camera_kind
+    return {
+        "available": view.camera_available,
+        "kind": kind.value if kind else None,
+        "recording": view.camera_recording,
+        "timelapse": view.timelapse,
+    }
+
+
+def _external(view: View) -> list[Tree]:
+    return [{"id": slot.id, "type": slot.type, "color": _color(slot.color)} for slot in view.external]
 
 
 def _degrees(value: float | None) -> int | None:
