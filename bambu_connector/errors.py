@@ -29,11 +29,12 @@ from typing import ClassVar
 
 
 class ConnectorError(Exception):
-    """Base of all; its text is one sentence for a person, without a secret."""
+    """Base of all; its text is one sentence for a person, without a secret. `stage` tells how far a job was that failed."""
 
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
+    stage: str | None = None
 
 
 class ConfigError(ConnectorError):
@@ -56,7 +57,7 @@ class UsageError(ConnectorError):
 
 
 class CommandError(ConnectorError):
-    """A command was refused or failed. `stage` is set when a job failed: how far it was."""
+    """A command was refused or failed."""
 
     def __init__(self, sentence: str, *, stage: str | None = None) -> None:
         super().__init__(sentence)

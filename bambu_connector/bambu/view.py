@@ -1,7 +1,7 @@
 """Typed reading of a folded report. None: the printer has not told it, or not readably; never zero, never idle."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 from bambu_connector.bambu.filament import ActiveSlot, AmsUnit, Slot, read_active, read_external, read_units
@@ -95,13 +95,14 @@ class View:
     report: Fields
     traits: Traits
 
-    # -- the print -----------------------------------------------------------------------------
+    state: GcodeState | None = field(init=False, repr=False, compare=False)
+    """What the printer is doing; None when it did not say. Read once, since nearly everything asks for it."""
 
-    @property
-    def state(self) -> GcodeState | None:
-        """What the printer is doing; None when it did not say."""
+    def __post_init__(self) -> None:
         found = text(self.report.get("gcode_state"))
-        return None if found is None else GcodeState(found)
+        object.__setattr__(self, "state", None if found is None else GcodeState(found))
+
+    # -- the print -----------------------------------------------------------------------------
 
     @property
     def is_active(self) -> bool:

@@ -37,7 +37,10 @@ class JobBar:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
             columns = (TextColumn("{task.description:>8}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
-            self._progress = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+            screen = Console(stderr=True)
+            self._progress = Progress(
+                *columns, TimeElapsedColumn(), console=screen, transient=True, disable=not screen.is_terminal
+            )
             self._task = self._progress.add_task("job", total=100)
             self._progress.start()
         assert self._task is not None

@@ -37,14 +37,14 @@ class Service:
         channel.settimeout(_CONNECT_S)
         try:
             channel.connect(str(state_dir / SOCKET_NAME))
-        except (FileNotFoundError, ConnectionRefusedError):
-            channel.close()
-            return None
         except PermissionError as error:
             channel.close()
             raise ConnectorError(
                 f"A service runs, and this user may not use its socket in {state_dir}: use the service's user or group."
             ) from error
+        except OSError:
+            channel.close()
+            return None  # nobody answers there; whether the directory can be used is for the lock to say
         channel.settimeout(None)
         return cls(channel)
 

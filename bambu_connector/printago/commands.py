@@ -15,6 +15,7 @@ from bambu_connector.printago.parameters import Parameters, number
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 _MAX_ID: Final = 128
+_EXACT: Final = 2**53  # JSON's numbers are exact up to here: beyond, two ids could become one
 _MILLISECONDS_FROM: Final = 1e11  # as seconds that would be the year 5138
 
 CommandId = str | int | float
@@ -103,6 +104,8 @@ def _printer(message: dict[str, Any]) -> object:
 
 def _is_identifier(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return False
+    if not isinstance(value, str) and abs(value) > _EXACT:
         return False
     return 0 < len(str(value)) <= _MAX_ID
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from bambu_connector.errors import CommandError, ConnectorError
+from bambu_connector.errors import ConnectorError
 from bambu_connector.printago.commands import CommandId, Header
 
 CLIENT_TYPE: Final = "bambu"
@@ -114,7 +114,7 @@ def failure(header: Header, error: ConnectorError) -> Answer:
         "code": error.code,
         "local_command": _action(header),
     }
-    if isinstance(error, CommandError) and error.stage is not None:
+    if error.stage is not None:
         data["stage"] = error.stage
     return Answer(type=MessageType.ERROR, data=_tagged(header, data))
 

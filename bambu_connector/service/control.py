@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from bambu_connector.errors import ConnectorError, Internal, UnknownPrinter
+from bambu_connector.errors import ConfigError, ConnectorError, Internal, UnknownPrinter
 from bambu_connector.service.farm import Farm
 
 SOCKET_NAME: Final = "control.sock"
@@ -29,12 +29,19 @@ class Control:
         self._server: asyncio.Server | None = None
 
     async def start(self, state_dir: Path) -> None:
-        """Listen; a socket that a dead service left is replaced (the caller holds the state directory's lock)."""
+        """Listen; a socket that a dead service left is replaced (the caller holds the state directory's lock).
+
+        Raises ConfigError when there can be no socket.
+        """
         path = state_dir / SOCKET_NAME
         path.unlink(missing_ok=True)
         before = os.umask(0o777 & ~_MODE)
         try:
             self._server = await asyncio.start_unix_server(self._serve, path, limit=_MAX_LINE)
+        except OSError as error:  # the kernel takes about 100 characters
+            raise ConfigError(
+                f"The socket {path} cannot be made: {error.strerror or error}. Set connector.state_dir to a shorter path."
+            ) from error
         finally:
             os.umask(before)
         assert stat.S_IMODE(path.stat().st_mode) & ~_MODE == 0

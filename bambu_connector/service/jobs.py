@@ -211,7 +211,7 @@ class Jobs:
     def settle(self) -> None:
         """Look whether a print of ours has ended; its file goes."""
         ending = self._starts.followed
-        for name in self._starts.follow(self._printer.view):
+        for name in self._starts.follow(self._printer.view, self._printer.clock.monotonic()):
             self._tools.shelf.doom(name)
         if self._starts.followed is not ending:
             self._ended = ending

@@ -20,7 +20,7 @@ from bambu_connector.service.requests import Requests, Ticket
 from bambu_connector.service.voice import Voice
 from bambu_connector.service.waiting import Waiters
 from bambu_connector.service.work import Work
-from bambu_connector.translate.coalesce import Pacer
+from bambu_connector.translate.coalesce import Pacer, is_flicker
 from bambu_connector.translate.events import Event, EventTracker
 from bambu_connector.translate.situation import Situation
 from bambu_connector.translate.status import Link, StatusWriter
@@ -247,7 +247,8 @@ class Printer:
             pressing = before is None or any(before.report.get(key) != folded.get(key) for key in _PRESSING)
             self.work.observe()
             # The status first: it is what a reader waits for, and each message before it would cost it time.
-            self.status_changed(pressing=pressing or not was_online)
+            if before is None or not was_online or not is_flicker(before.report, folded, fields):
+                self.status_changed(pressing=pressing or not was_online)
             self._tell(self._tracker.report(self.view, now))
         elif not was_online:
             self.status_changed(pressing=True)
@@ -325,15 +326,12 @@ class Printer:
         if not self._speaks:
             return
         self._pacer.note_change()
-        if pressing:
+        if pressing or self._pacer.next_look() <= self.clock.monotonic():
             self._look()
         else:
             self._schedule()
 
     def _look(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         data = self.status()
         if self._pacer.offer(data, self.clock.monotonic()):
             if self._include_report:
@@ -346,9 +344,16 @@ class Printer:
         due = loop.time() + max(0.0, self._pacer.next_look() - self.clock.monotonic())
         if self._timer is not None:
             if self._timer.when() <= due:
-                return
+                return  # a look too early costs less than a new timer for each report
             self._timer.cancel()
-        self._timer = loop.call_at(due, self._look)
+        self._timer = loop.call_at(due, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        if self._pacer.next_look() <= self.clock.monotonic():
+            self._look()
+        else:
+            self._schedule()
 
     def note_stop(self) -> None:
         """We sent a stop: how the print ends is known to be a cancellation."""

@@ -9,6 +9,7 @@ from bambu_connector.bambu.view import GcodeState, View
 from bambu_connector.errors import ConnectorError, DeveloperModeRequired, PrinterBusy, StartFailed
 from bambu_connector.service.execute import refusal
 from bambu_connector.service.requests import Ticket
+from bambu_connector.translate.events import IDLE_WAIT_S
 from bambu_connector.translate.job import Event, Refused, SeenActive, SeenEnded, SeenForeign
 from bambu_connector.translate.recognise import Sighting, StartMark, is_print_of, sight
 
@@ -89,10 +90,16 @@ class Followed:
     file: str | None
     job_id: str | None
     command_id: str | int | float | None
+    idle_since: float | None = None
 
-    def has_ended(self, view: View) -> bool:
-        """Say whether the print is over: nothing is active, or another print is."""
-        return view.is_inactive or (view.is_active and not is_print_of(self.mark, view))
+    def has_ended(self, view: View, now: float) -> bool:
+        """Say whether the print is over: the printer says so, has been idle for a while, or prints something else."""
+        if view.state is not GcodeState.IDLE:
+            self.idle_since = None
+            return view.is_inactive or (view.is_active and not is_print_of(self.mark, view))
+        if self.idle_since is None:
+            self.idle_since = now
+        return now - self.idle_since >= IDLE_WAIT_S
 
 
 @dataclass(slots=True)
@@ -114,10 +121,10 @@ class Starts:
     quiet_until: float = field(default=float("-inf"))
     """Until then the printer is left alone, whatever the outcome was."""
 
-    def follow(self, view: View | None) -> list[str]:
+    def follow(self, view: View | None, now: float) -> list[str]:
         """Look whether the print that we follow is over; return our files that have no use any more."""
         followed = self.followed
-        if view is None or followed is None or not followed.has_ended(view):
+        if view is None or followed is None or not followed.has_ended(view, now):
             return []
         self.followed = None
         return [followed.file] if followed.file else []

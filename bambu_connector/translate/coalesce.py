@@ -1,6 +1,10 @@
 """When a status is due: what matters at once, the rest after its interval, and nothing new with the heartbeat."""
 
+from collections.abc import Iterable
 from typing import Any, Final
+
+from bambu_connector.bambu.fold import ENVELOPE
+from bambu_connector.bambu.lenient import Fields, whole
 
 Tree = dict[str, Any]
 
@@ -9,6 +13,26 @@ _SILENT_UNIT: Final = frozenset({"humidity", "humidity_percent", "temp"})
 _TEMPERATURES: Final = ("nozzle_temp", "bed_temp", "chamber_temp", "frame_temp")
 _STEP_HOT: Final = 1  # °C off the one last sent, while a heater has a target or a job is active
 _STEP_COLD: Final = 3
+
+_HEAT: Final = frozenset({"nozzle_temper", "bed_temper", "chamber_temper"})
+_UNSEEN: Final = frozenset({"wifi_signal", *ENVELOPE})
+
+
+def is_flicker(before: Fields, after: Fields, told: Iterable[str]) -> bool:
+    """Say whether a report that told the fields `told` changed nothing that could make a status due.
+
+    Most of them change tenths of degrees and the signal's strength only; a status has whole degrees.
+    """
+    return not any(_can_be_seen(key, before.get(key), after.get(key)) for key in told if key not in _UNSEEN)
+
+
+def _can_be_seen(key: str, old: object, new: object) -> bool:
+    if old is new:
+        return False
+    if key in _HEAT:
+        return whole(old) != whole(new)
+    # An object or list that does not differ is the same one after folding.
+    return type(old) is not type(new) or isinstance(new, dict | list) or old != new
 
 
 def visible(data: Tree) -> Tree:
@@ -95,7 +119,10 @@ class Pacer:
         if self._sent is None:
             return float("-inf")
         beat = self._sent_at + self._heartbeat
-        return min(beat, max(self._sent_at, self._looked_at) + self._min_interval) if self._changed else beat
+        if not self._changed:
+            return beat
+        due = self._sent_at + self._min_interval
+        return min(beat, due if self._looked_at < due else self._looked_at + self._min_interval)
 
     def offer(self, data: Tree, now: float) -> bool:
         """Say whether `data` is to be sent now; then it counts as sent."""

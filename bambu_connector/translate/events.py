@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bambu_connector.bambu.health import CANCELLED, HealthEntry, is_filament_runout, read_health
-from bambu_connector.bambu.view import GcodeState, View
+from bambu_connector.bambu.view import GcodeState, JobIdentity, View
 from bambu_connector.translate.status import health_entry
 
 Details = dict[str, Any]
@@ -13,6 +13,7 @@ ONLINE_DEBOUNCE_S: Final = 30.0
 CANCEL_WAIT_S: Final = (
     2.0  # the code that tells "cancelled" from "failed" may come in a later delta, and vanishes again
 )
+IDLE_WAIT_S: Final = 5.0  # P2S leaves RUNNING for a moment when its AMS changes to another spool
 _RUNOUT_STAGE: Final = 6
 
 
@@ -23,6 +24,17 @@ class Event:
     name: str
     details: Details
     terminal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """A print that is over and has not been told yet; not `sure` where the printer shows no more than idle."""
+
+    since: float
+    identity: JobIdentity
+    details: Details
+    print_error: str | None
+    sure: bool
 
 
 def job_of(view: View) -> Details:
@@ -36,8 +48,11 @@ class EventTracker:
 
     def __init__(self) -> None:
         self._before: View | None = None
+        self._known: View | None = None
+        """The last view whose state is one that we know."""
         self._cancelled = False
-        self._failed: tuple[float, Event] | None = None
+        self._stop_ahead = False
+        self._ending: _Ending | None = None
         self._told_online: bool | None = None
         self._offline_since: float | None = None
 
@@ -64,22 +79,27 @@ class EventTracker:
 
     def disconnected(self) -> None:
         """The session is over: the next report is a baseline."""
-        self._before = None
+        self._before = self._known = None
 
     def note_stop(self) -> None:
         """We sent a stop: an end that follows is a cancellation, whatever else the printer says of it."""
         self._cancelled = True
+        self._stop_ahead = self._known is not None and self._known.is_inactive
 
     def report(self, view: View, now: float) -> list[Event]:
         """Compare with the view before; the first of a session is a baseline and makes nothing."""
         before, self._before = self._before, view
-        if view.print_error in CANCELLED:
-            self._cancelled = True
+        known, self._known = self._known, view if view.is_active or view.is_inactive else self._known
+        cancels = view.print_error in CANCELLED and not (before and before.print_error in CANCELLED)
+        self._cancelled = self._cancelled or cancels
         found = self._settle(now)
         if before is None:
-            self._failed = None
+            if self._ending is not None and not self._ending.sure and view.is_active:
+                self._ending = None
             return found
-        found += self._state_events(before, view, now)
+        found += _state_events(before, view)
+        if known is not None and (view.is_active or view.is_inactive):
+            found += self._print_events(known, view, now, cancels=cancels)
         found += _health_events(before, view)
         found += _filament_events(before, view)
         return found
@@ -89,43 +109,62 @@ class EventTracker:
         return self._settle(now)
 
     def _settle(self, now: float) -> list[Event]:
-        if self._failed is None:
+        ending = self._ending
+        if ending is None:
             return []
-        since, event = self._failed
-        if not self._cancelled and now - since < CANCEL_WAIT_S:
-            return []
-        self._failed = None
-        name = "PrintCancelled" if self._cancelled else "PrintFailed"
-        self._cancelled = False
-        return [Event(name, event.details, terminal=True)]
+        wait = CANCEL_WAIT_S if ending.sure else IDLE_WAIT_S
+        return [self._close(ending)] if self._cancelled or now - ending.since >= wait else []
 
-    def _state_events(self, before: View, view: View, now: float) -> list[Event]:
-        if before.report.get("gcode_state") == view.report.get("gcode_state"):
-            return []
+    def _close(self, ending: _Ending) -> Event:
+        name = "PrintCancelled" if self._cancelled else "PrintFailed"
+        self._ending, self._cancelled = None, False
+        return Event(name, ending.details | {"print_error": ending.print_error}, terminal=True)
+
+    def _print_events(self, before: View, view: View, now: float, *, cancels: bool) -> list[Event]:
         old, new = before.state, view.state
-        details = {"job": job_of(view)}
-        found = [Event("PrinterStateChanged", {"from": old, "to": new, **details})]
-        if view.is_calibration or before.is_calibration:
-            return found
+        if old == new or view.is_calibration or before.is_calibration:
+            return []
         if before.is_inactive and view.is_active:
-            self._cancelled = self._cancelled and view.print_error in CANCELLED
-            found.append(Event("PrintStarted", details))
-        if old is GcodeState.PAUSE and new is GcodeState.RUNNING:
-            found.append(Event("PrintResumed", details))
-        if new is GcodeState.PAUSE and before.is_active:
-            found.append(Event("PrintPaused", details))
+            return self._begin(view, cancels=cancels)
         if before.is_active and view.is_inactive:
-            found += self._end(before, view, now)
-        return found
+            return self._end(before, view, now)
+        if new is GcodeState.FINISH and self._ending is not None:
+            return self._done(self._ending.details)
+        if old is GcodeState.PAUSE and new is GcodeState.RUNNING:
+            return [Event("PrintResumed", {"job": job_of(view)})]
+        if new is GcodeState.PAUSE and before.is_active:
+            return [Event("PrintPaused", {"job": job_of(view)})]
+        return []
+
+    def _begin(self, view: View, *, cancels: bool) -> list[Event]:
+        """A print is active: a new one, or the last one again that had shown idle for a moment."""
+        ending = self._ending
+        if ending is not None and not ending.sure and ending.identity == view.identity:
+            self._ending = None
+            return []
+        found = [] if ending is None else [self._close(ending)]
+        # What was known of a cancellation was about the print before, but for a stop while this one was being started.
+        self._cancelled, self._stop_ahead = cancels or self._stop_ahead, False
+        return [*found, Event("PrintStarted", {"job": job_of(view)})]
 
     def _end(self, before: View, view: View, now: float) -> list[Event]:
         # At the end firmware may zero progress and layers: the last ones of the print are told.
         details = {"job": job_of(before) | {"percent": view.percent or before.percent}}
         if view.state is GcodeState.FINISH:
-            self._cancelled = False
-            return [Event("PrintDone", details, terminal=True)]
-        self._failed = (now, Event("PrintFailed", details | {"print_error": view.print_error_text}))
+            return self._done(details)
+        sure = view.state is GcodeState.FAILED
+        self._ending = _Ending(now, before.identity, details, view.print_error_text, sure)
         return self._settle(now)
+
+    def _done(self, details: Details) -> list[Event]:
+        self._ending, self._cancelled = None, False
+        return [Event("PrintDone", details, terminal=True)]
+
+
+def _state_events(before: View, view: View) -> list[Event]:
+    if before.report.get("gcode_state") == view.report.get("gcode_state"):
+        return []
+    return [Event("PrinterStateChanged", {"from": before.state, "to": view.state, "job": job_of(view)})]
 
 
 def _entries(view: View) -> dict[str, HealthEntry]:

@@ -195,9 +195,9 @@ def _to(job: Job, phase: Phase, *effects: Effect) -> Step:
 
 
 def _staged(error: ConnectorError, job: Job) -> ConnectorError:
-    if isinstance(error, CommandError):
-        return type(error)(str(error), stage=job.phase.stage)
-    return error
+    staged = type(error)(str(error))
+    staged.stage = job.phase.stage
+    return staged
 
 
 def _give_up(job: Job, error: ConnectorError, *more: Effect) -> Step:

@@ -10,7 +10,6 @@ import orjson
 from bambu_connector.bambu.filament import AmsUnit, Slot
 from bambu_connector.bambu.health import Health, HealthEntry, read_health
 from bambu_connector.bambu.lenient import text, whole
-from bambu_connector.bambu.models import Traits
 from bambu_connector.bambu.stages import STAGES
 from bambu_connector.bambu.view import PREPARING, GcodeState, Nozzle, View
 from bambu_connector.printago import orders
@@ -21,6 +20,16 @@ Tree = dict[str, Any]
 UPLOAD_FOLDER: Final = ""  # LAN uploads go to the root of the card or stick (reference 10.2)
 _EXTRUSION_CALIBRATION: Final = "extrusion_cali"
 _NO_STAGE: Final = (-1, 255)
+# The fields of a report that a part of the status is read from.
+_STATE: Final = (
+    *("gcode_state", "fun", "upgrade_state", "home_flag", "aux", "sdcard"),  # these for the guards
+    *("print_type", "gcode_file"),
+)
+_JOB: Final = (
+    *("gcode_state", "stg_cur", "mc_print_stage", "mc_print_sub_stage", "mc_percent", "mc_remaining_time"),
+    *("layer_num", "total_layer_num", "3D", "gcode_file_prepare_percent", "spd_lvl", "s_obj", "print_error"),
+    *("gcode_file", "subtask_name", "task_id"),
+)
 _HEAT: Final = (
     *("nozzle_temper", "nozzle_target_temper", "bed_temper", "bed_target_temper", "chamber_temper", "ctt"),
     *("nozzle_diameter", "nozzle_type", "device"),
@@ -68,56 +77,68 @@ def status_data(now: Situation, link: Link, process: Process, shown: View) -> Tr
 
 
 class _Part(Generic[T]):
-    """One part of the tree, made again only when a field that it is read from has changed.
+    """One part of the tree, made again only when something that it is made from has changed.
 
     Folding leaves what a delta does not change the same object. In a full report everything is another object, but
     writing it down to see that it says the same costs a tenth of reading it.
     """
 
-    def __init__(self, make: Callable[[View], T], *keys: str) -> None:
-        self._make = make
+    __slots__ = ("_facts", "_keys", "_made", "_sources")
+
+    def __init__(self, *keys: str) -> None:
+        """The part is made from the fields `keys` of the report."""
         self._keys = keys
-        self._traits: Traits | None = None
+        self._facts: tuple[object, ...] = (None,)
         self._sources: list[object] = []
-        self._written = b""
         self._made: T
 
-    def of(self, view: View) -> T:
-        """Return the part as `view` has it."""
+    def of(self, view: View, make: Callable[[], T], *facts: object) -> T:
+        """Return the part for `view`, made by `make` if need be; `facts` is what else it is made from."""
         sources = list(map(view.report.get, self._keys))
-        if view.traits is self._traits and all(map(is_, sources, self._sources)):
-            return self._made
-        written = orjson.dumps(sources)
-        if view.traits is not self._traits or written != self._written:
-            self._made = self._make(view)
-        self._traits, self._sources, self._written = view.traits, sources, written
+        facts = (view.traits, *facts)
+        if not all(map(is_, facts, self._facts)) or not _say_the_same(sources, self._sources):
+            self._made = make()
+        self._facts, self._sources = facts, sources
         return self._made
+
+
+def _say_the_same(ones: list[object], others: list[object]) -> bool:
+    if all(map(is_, ones, others)):
+        return True
+    try:  # as fast as `==`, which takes True for 1 and 1.0
+        return orjson.dumps(ones) == orjson.dumps(others)
+    except TypeError:  # what is too large for orjson is rare enough to be made again
+        return False
 
 
 class StatusWriter:
     """Writes the statuses of one printer. They share parts: whoever gets one must not change anything below its top."""
 
     def __init__(self) -> None:
-        self._heat = _Part(_heat, *_HEAT)
-        self._units = _Part(lambda view: [_unit(unit) for unit in view.ams], "ams")
-        self._external = _Part(_external, "vir_slot", "vt_tray")
-        self._active = _Part(_active, "ams", "device")
-        self._lights = _Part(_lights, "lights_report")
-        self._camera = _Part(_camera, "ipcam")
-        self._cooling = _Part(_cooling, *_FANS)
-        self._storage = _Part(lambda view: {"present": view.storage_present}, "home_flag", "aux", "sdcard")
-        self._health = _Part(lambda view: _health(read_health(view.report)), "hms", "print_error")
+        self._state = _Part[Tree](*_STATE)
+        self._job = _Part[Tree](*_JOB)
+        self._heat = _Part[tuple[Tree, Tree, list[Tree]]](*_HEAT)
+        self._cooling = _Part[Tree](*_FANS)
+        self._units = _Part[list[Tree]]("ams")
+        self._external = _Part[list[Tree]]("vir_slot", "vt_tray")
+        self._active = _Part[Tree | None]("ams", "device")
+        self._lights = _Part[Tree]("lights_report")
+        self._camera = _Part[Tree]("ipcam")
+        self._storage = _Part[Tree]("home_flag", "aux", "sdcard")
+        self._health = _Part[Tree]("hms", "print_error")
 
     def write(self, now: Situation, link: Link, process: Process, shown: View) -> Tree:
         """Return `data` of a status message, as `status_data` does."""
-        can_start = guards.allows(guards.guard_start, now)
+        facts = (now.connected, now.link_error, now.job_under_way, now.start_out, now.start_unexplained)
+        seen = now.view if now.view is not shown else True
+        state = self._state.of(shown, lambda: _state(now, shown), seen, *facts)
         return {
-            "process": _process(link, process, can_start=can_start),
-            "machines": [self._machine(now, link, process, shown, can_start=can_start)],
+            "process": _process(link, process, can_start=state["can_print"]),
+            "machines": [self._machine(now, link, process, shown, state)],
         }
 
-    def _machine(self, now: Situation, link: Link, process: Process, view: View, *, can_start: bool) -> Tree:
-        fitted, temperatures, nozzles = self._heat.of(view)
+    def _machine(self, now: Situation, link: Link, process: Process, view: View, state: Tree) -> Tree:
+        fitted, temperatures, nozzles = self._heat.of(view, lambda: _heat(view))
         return {
             "hardware": {
                 "dev_model": now.traits.code,
@@ -127,22 +148,22 @@ class StatusWriter:
                 "firmware": link.firmware,
             },
             "connection_info": _connection(now, link, view),
-            "state": _state(now, view, can_start=can_start),
+            "state": state,
             "current": {
-                **_job(process, view),
+                **self._job.of(view, lambda: _job(process, view), process.print_job_id),
                 "temperatures": temperatures,
                 "nozzles": nozzles,
-                "cooling": self._cooling.of(view),
+                "cooling": self._cooling.of(view, lambda: _cooling(view)),
             },
             "filament": {
-                "ams": self._units.of(view),
-                "external": self._external.of(view),
-                "active_slot": self._active.of(view),
+                "ams": self._units.of(view, lambda: [_unit(unit) for unit in view.ams]),
+                "external": self._external.of(view, lambda: _external(view)),
+                "active_slot": self._active.of(view, lambda: _active(view)),
             },
-            "lights": self._lights.of(view),
-            "camera": self._camera.of(view),
-            "storage": self._storage.of(view),
-            "health": self._health.of(view),
+            "lights": self._lights.of(view, lambda: _lights(view)),
+            "camera": self._camera.of(view, lambda: _camera(view)),
+            "storage": self._storage.of(view, lambda: {"present": view.storage_present}),
+            "health": self._health.of(view, lambda: _health(read_health(view.report))),
         }
 
 
@@ -182,11 +203,11 @@ def _connection(now: Situation, link: Link, view: View) -> Tree:
     }
 
 
-def _state(now: Situation, view: View, *, can_start: bool) -> Tree:
+def _state(now: Situation, view: View) -> Tree:
     state, homed = view.state, view.homed
     calibration = _is_extrusion_calibration(view)
     return {
-        "can_print": can_start,
+        "can_print": guards.allows(guards.guard_start, now),
         "can_resume": guards.allows(guards.guard_resume, now),
         "can_pause": guards.allows(guards.guard_pause, now),
         "can_abort": guards.allows(guards.guard_stop, now),
