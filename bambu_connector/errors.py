@@ -29,7 +29,7 @@ from typing import ClassVar
 
 
 class ConnectorError(Exception):
-    """Base of all; its text is one sentence for a person, without a secret. `stage` tells how far a job was that failed."""
+    """Base of all; its text is one sentence for a person, without a secret. `stage`: how far the failed job was."""
 
     code: ClassVar[str] = "internal"
     retryable: ClassVar[bool] = False

@@ -75,12 +75,14 @@ class Session:
 
     # -- what the printer said -----------------------------------------------------------------
 
-    def reported(self, view: View | None, now: float) -> Advice:
-        """Note a report; `view` is None as long as no full one has come."""
+    def reported(self, view: View | None, now: float, *, quiet: bool = False) -> Advice:
+        """Note a report; `view` is None as long as no full one has come. `quiet`: nothing may be asked now."""
         self._reported_at, self._woken_at = now, None
         if view is None:
             return ()
         self._full = True
+        if quiet:
+            return ()  # what is not sent must not count as asked
         online, upgrade = view.report.get("online"), view.report.get("upgrade_state")
         seen = (
             online.get("version") if isinstance(online, dict) else None,

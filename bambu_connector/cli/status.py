@@ -1,6 +1,5 @@
 """`bambu-connector status`: what one printer or all are doing."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,6 +57,8 @@ def _alone(config: "Config", chosen: tuple["PrinterConfig", ...], *, only: bool)
 
 
 async def _looks(config: "Config", chosen: tuple["PrinterConfig", ...], *, only: bool) -> AsyncIterator[Tree]:
+    import asyncio
+
     from bambu_connector.cli.alone import READY_S, farm_alone
     from bambu_connector.service.farm import until_ready
 

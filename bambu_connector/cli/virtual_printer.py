@@ -1,8 +1,6 @@
 """`bambu-connector virtual-printer`: a simulated printer to try things on."""
 
-import asyncio
 import os
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +57,8 @@ def virtual_printer(  # noqa: PLR0913, PLR0917 - one argument for each option
     Once it is ready, the entry for `printers:` in connector.yaml is printed; then one line for each thing that
     happens, until it is interrupted.
     """
+    import asyncio
+
     if list_faults:
         _print_faults()
         return
@@ -102,6 +102,9 @@ def _print_faults() -> None:
 
 
 async def _serve(printer: "VirtualPrinter") -> None:
+    import asyncio
+    import signal
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -113,7 +113,7 @@ def _is_identifier(value: object) -> bool:
 def _times(header: Header, message: dict[str, Any]) -> Header:
     identifier, printer = message.get("command_id"), _printer(message)
     if identifier is not None and not _is_identifier(identifier):
-        raise InvalidMessage(f"command_id must be a text or a number of at most {_MAX_ID} characters.")
+        raise InvalidMessage(f"command_id must be a text of at most {_MAX_ID} characters, or a number up to 2^53.")
     if printer is not None and not (isinstance(printer, str) and printer):
         raise InvalidMessage("printer_id must be one printer's id.")
     return Header(

@@ -40,7 +40,8 @@ class Control:
             self._server = await asyncio.start_unix_server(self._serve, path, limit=_MAX_LINE)
         except OSError as error:  # the kernel takes about 100 characters
             raise ConfigError(
-                f"The socket {path} cannot be made: {error.strerror or error}. Set connector.state_dir to a shorter path."
+                f"The socket {path} cannot be made: {error.strerror or error}."
+                " Set connector.state_dir to a shorter path."
             ) from error
         finally:
             os.umask(before)

@@ -257,11 +257,8 @@ class Printer:
         self.waiters.pulse()
 
     def _advise(self, view: View | None, now: float, *, held: bool) -> None:
-        if self._session is None:
-            return
-        advice = self._session.reported(view, now)
-        if not held:
-            self._follow(advice)
+        if self._session is not None:
+            self._follow(self._session.reported(view, now, quiet=held))
 
     def _watch_homing(self, view: View) -> None:
         """A homing that began and ended before our eyes homes the axes, also where `home_flag` is not told."""
