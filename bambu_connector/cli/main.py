@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from bambu_connector.config import Config
     from bambu_connector.logs import Redactor
 
-_COMMANDS: Final[Mapping[str, str]] = {
-    "run": "run:run",
-    "status": "status:status",
-    "send": "send:send",
-    "printers": "printers:printers",
-    "check": "check:check",
-    "virtual-printer": "virtual_printer:virtual_printer",
-    "demo": "demo:demo",
+_COMMANDS: Final[Mapping[str, str]] = {  # what `--help` says of each, without importing it
+    "run": "Run the service until SIGTERM or Ctrl-C.",
+    "status": "Show what one printer or all are doing.",
+    "send": "Send one command to a printer.",
+    "printers": "List the configured printers.",
+    "check": "Validate the configuration.",
+    "virtual-printer": "Simulate a printer to try things on.",
+    "demo": "Show a whole print, on this machine alone.",
 }
 _INTERRUPTED: Final = 130
 
@@ -61,13 +61,17 @@ class LateGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import one command."""
-        target = _COMMANDS.get(cmd_name)
-        if target is None:
+        if cmd_name not in _COMMANDS:
             return None
-        module, _, name = target.partition(":")
-        command: Any = getattr(importlib.import_module(f"bambu_connector.cli.{module}"), name)
+        name = cmd_name.replace("-", "_")
+        command: Any = getattr(importlib.import_module(f"bambu_connector.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
 
 
 @click.group(cls=LateGroup, context_settings={"help_option_names": ["-h", "--help"]})

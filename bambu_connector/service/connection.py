@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bambu_connector.bambu.session import Rebuild
-from bambu_connector.errors import LinkError
+from bambu_connector.errors import LinkError, Unreachable
 from bambu_connector.service.backoff import STABLE_S, Backoff
 from bambu_connector.service.pins import Pins
 from bambu_connector.service.ports import PrinterConnection, PrinterLink
@@ -44,6 +44,9 @@ class Keeper:
                 level("%s; trying again in %.0f s", error, delay)
                 said = str(error)
                 printer.session_closed(error, retrying=error.retryable)
+            finally:
+                if printer.is_connected:  # a bug ended it, or the service ends
+                    printer.session_closed(Unreachable("The session was broken off."))
             await self._pause(delay)
 
     async def _pause(self, delay: float) -> None:

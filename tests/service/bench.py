@@ -14,6 +14,7 @@ from bambu_connector.config.tree import Printago
 from bambu_connector.printago.messages import Message, MessageType
 from bambu_connector.secret import Secret
 from bambu_connector.service.farm import Farm, Unit
+from bambu_connector.translate.guards import FRESH_S
 from tests.files import FilamentRow, sliced
 from tests.service.fakes import FakeClock, FakeJournal, FakePrinter, FakeWires
 from tests.simulated import until
@@ -179,9 +180,35 @@ class Bench:
         """Wait until no file of ours is on the printer's storage."""
         await until(lambda: not self.files, within)
 
-    async def hold(self, gate: str) -> None:
-        """Let the next step of a job begin and not end: `download`, or a method of the storage."""
-        (self.wires.downloader.gate if gate == "download" else self.printer.storage.gates[gate]).close()
+    def hold(self, stage: str) -> None:
+        """Let that stage of a job begin and not end."""
+        match stage:
+            case "download":
+                self.wires.downloader.gate.close()
+            case "verify":
+                self.wires.files.is_closed = lambda: self.stage == "verify"
+            case "upload":
+                self.printer.storage.gates["put"].close()
+            case _:
+                raise AssertionError(stage)
+
+    def release(self) -> None:
+        """Let every stage go on."""
+        self.wires.downloader.gate.open()
+        self.wires.files.open()
+        for gate in self.printer.storage.gates.values():
+            gate.open()
+
+    async def held_in_start(self) -> Pending:
+        """Give a start and hold it where it is judged: the printer has fallen silent, and is asked once more."""
+        self.hold("upload")
+        started = self.start()
+        await self.until_stage("upload")
+        self.printer.withholds = lambda _message: True
+        await asyncio.sleep(FRESH_S + 1)
+        self.release()
+        await self.until_stage("start")
+        return started
 
     def statuses(self) -> list[Fields]:
         """Return the data of every status that was told."""
@@ -198,19 +225,19 @@ async def bench(
     *,
     printers: Sequence[FakePrinter] | None = None,
     faults: Iterable[str] = (),
-    model: str = "P1S",
+    virtual: str = "P1S",
     speed: float = 10.0,
     ready: bool = True,
     speaks: bool = False,
     keep_files: int | None = 10,
     file: bytes = FILE,
-    **more: Any,
+    **configured: Any,
 ) -> AsyncIterator[Bench]:
-    """Run a farm for as long as the block lasts; `more` is for the printers' configuration."""
-    fakes = printers if printers is not None else [FakePrinter(model, faults=faults, speed=speed)]
+    """Run a farm for as long as the block lasts. `configured` goes into the configuration of every printer."""
+    fakes = printers if printers is not None else [FakePrinter(virtual, faults=faults, speed=speed)]
     wires, clock = FakeWires(fakes), FakeClock()
     wires.downloader.offers[URL] = file
-    config = config_of(state_dir, [printer_config(each.serial, **more) for each in fakes], keep_files=keep_files)
+    config = config_of(state_dir, [printer_config(each.serial, **configured) for each in fakes], keep_files=keep_files)
     said: list[Message] = []
     farm = Farm(config, wires, journal=FakeJournal(), post=said.append, clock=clock)
     result = Bench(farm, wires, fakes, clock)

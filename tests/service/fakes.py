@@ -5,10 +5,11 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 
 from bambu_connector.bambu.models import Traits
 from bambu_connector.config import PrinterConfig
@@ -22,6 +23,7 @@ from bambu_connector.virtual.printer import Machine
 from tests.simulated import InlineExecutor
 
 Fields = dict[str, Any]
+T = TypeVar("T")
 
 LATENCY_S: Final = 0.02
 TICK_S: Final = 1.0
@@ -69,7 +71,41 @@ class Gate:
             self.waiting -= 1
 
 
+class GatedExecutor(InlineExecutor):
+    """Works at once; while `is_closed` says so, it takes work and does it when it is opened."""
+
+    def __init__(self) -> None:
+        self.is_closed: Callable[[], bool] = lambda: False
+        self._waiting: list[Callable[[], None]] = []
+
+    def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+        if not self.is_closed():
+            return super().submit(work, *args, **kwargs)
+        future: Future[T] = Future()
+
+        def do() -> None:
+            if future.set_running_or_notify_cancel():
+                future.set_result(work(*args, **kwargs))
+
+        self._waiting.append(do)
+        return future
+
+    def open(self) -> None:
+        """Do what waits, and everything that comes."""
+        self.is_closed = lambda: False
+        while self._waiting:
+            self._waiting.pop()()
+
+
 # -- files -----------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 class FakeStorage:
@@ -110,7 +146,7 @@ class FakeStorage:
                     raise
 
     async def put(self, source: Path, name: str, progress: Progress) -> None:
-        content = source.read_bytes()
+        content = _read(source)
         # As on a real one, a file is there from its first byte on, and stays when the transfer breaks.
         self.files[name] = content[: len(content) // 2]
         progress(len(content) // 2, len(content))
@@ -122,7 +158,7 @@ class FakeStorage:
         await self._enter("fetch", name)
         if name not in self.files or len(self.files[name]) > max_bytes:
             raise FileInvalid(f"There is no such file: {name}.")
-        target.write_bytes(self.files[name])
+        _write(target, self.files[name])
         progress(len(self.files[name]), len(self.files[name]))
 
     async def remove(self, name: str) -> bool:
@@ -153,13 +189,24 @@ class FakeDownloader:
         content = self.offers.get(url.reveal(), DownloadFailed("The server says 404."))
         if isinstance(content, Exception):
             raise content
-        target.write_bytes(content)
+        _write(target, content)
         progress(len(content), len(content))
         md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
         return Downloaded(target, len(content), md5, hashlib.sha256(content).hexdigest())
 
 
 # -- a printer's wire ------------------------------------------------------------------------------
+
+
+def is_report(message: Fields) -> bool:
+    """Say whether this is a report, and no reply."""
+    body = message.get("print")
+    return isinstance(body, dict) and body.get("command") == "push_status"
+
+
+def is_reply(message: Fields) -> bool:
+    """Say whether this is the reply to something that could have done something."""
+    return not is_report(message) and "info" not in message
 
 
 class FakePrinterConnection:
@@ -235,7 +282,8 @@ class FakePrinter:
         self.gate = Gate()
         self.fingerprint: str | None = FINGERPRINT
         self.verified = True
-        self.mangle: Callable[[Fields], bytes] = lambda message: json.dumps(message).encode()
+        self.withholds: Callable[[Fields], bool] = lambda _message: False
+        """Which of its messages get lost."""
         self._tick()
 
     @staticmethod
@@ -271,7 +319,8 @@ class FakePrinter:
 
     def _say(self, messages: Iterable[Fields]) -> None:
         for message in messages:
-            self.say(self.mangle(message))
+            if not self.withholds(message):
+                self.say(json.dumps(message).encode())
 
     # -- what a test does --
 
@@ -328,13 +377,14 @@ class FakePins:
     """What is pinned, by serial."""
 
     pinned: dict[str, str] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
+    failure: Exception | None = None
 
     def wants(self, serial: str) -> bool:
-        self.asked.append(serial)
         return serial not in self.pinned
 
     def remember(self, serial: str, fingerprint: str) -> None:
+        if self.failure is not None:
+            raise self.failure
         assert serial not in self.pinned
         self.pinned[serial] = fingerprint
 
@@ -346,7 +396,7 @@ class FakeWires:
         self.printers = {printer.serial: printer for printer in printers}
         self.downloader = FakeDownloader()
         self.pins = FakePins()
-        self.files = InlineExecutor()
+        self.files = GatedExecutor()
 
     def link(self, printer: PrinterConfig) -> FakePrinter:
         return self.printers[printer.serial]

@@ -1,0 +1,323 @@
+"""Whom a command is for, and whether it came before."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bambu_connector.config.tree import Printago
+from bambu_connector.links.wire import Delivery
+from bambu_connector.printago.messages import Message
+from bambu_connector.service.dispatcher import Dispatcher
+from bambu_connector.service.farm import Farm
+from tests.service.bench import config_of, printer_config
+from tests.service.fakes import WALL_AT_ZERO, FakeClock, FakeJournal, FakePrinter, FakeWires
+from tests.simulated import run
+
+Fields = dict[str, Any]
+
+LEFT, RIGHT = "01P00A000000001", "01P00A000000002"
+SHARED = "bambu/commands"
+NAMED = "bambu/left/commands"
+
+
+class Office:
+    """A dispatcher with printers that are not connected: what reaches one is refused with `printer_offline`."""
+
+    def __init__(self, state_dir: Path, identifiers: dict[str, str], *, exclusive: bool = True) -> None:
+        self.clock = FakeClock()
+        self.answers: list[Fields] = []
+        config = config_of(
+            state_dir,
+            [printer_config(serial, identifier) for serial, identifier in identifiers.items()],
+            printago=Printago(
+                host="broker.example",
+                port=1883,
+                tls=None,
+                username=None,
+                password=None,
+                client_id="bench",
+                exclusive=exclusive,
+            ),
+        )
+        wires = FakeWires([FakePrinter(serial=serial) for serial in identifiers])
+        self.farm = Farm(config, wires, journal=FakeJournal(), post=self.post, clock=self.clock)
+        self.dispatcher: Dispatcher = self.farm.dispatcher
+
+    def post(self, message: Message) -> None:
+        """Take an answer."""
+        self.answers.append(json.loads(message.payload))
+
+    def deliver(self, topic: str, message: object, *, retain: bool = False, dup: bool = False) -> Fields | None:
+        """Deliver a message; return its answer, None when there was none."""
+        before = len(self.answers)
+        payload = message if isinstance(message, bytes) else json.dumps(message).encode()
+        self.dispatcher.deliver(Delivery(topic, payload, 1, retain, dup, 1), self.post)
+        new = self.answers[before:]
+        assert len(new) <= 1
+        return new[0] if new else None
+
+
+def one(path: Path, **more: Any) -> Office:
+    return Office(path, {LEFT: "left"}, **more)
+
+
+def two(path: Path, **more: Any) -> Office:
+    return Office(path, {LEFT: "left", RIGHT: "right"}, **more)
+
+
+def home(**more: object) -> Fields:
+    # The camera is answered at once, whatever the state of the printer.
+    return {"type": "camera_control", "action": "get_providers", "parameters": {}, **more}
+
+
+def check(scenario: Callable[[], None]) -> None:
+    """Run with a loop, which some parts ask for the time."""
+
+    async def on_loop() -> None:
+        scenario()
+
+    run(on_loop())
+
+
+def verdict(answer: Fields | None) -> tuple[str, str] | None:
+    """Return the code and who answered."""
+    return None if answer is None else (answer["data"]["code"], answer["printer_id"])
+
+
+TAKEN_LEFT, TAKEN_RIGHT = ("not_supported", "left"), ("not_supported", "right")
+
+
+@pytest.mark.parametrize(
+    ("make", "exclusive", "topic", "message", "expected"),
+    [
+        (one, True, SHARED, home(), TAKEN_LEFT),
+        (one, True, SHARED, home(printer_id="left"), TAKEN_LEFT),
+        (one, True, SHARED, home(printer_id=LEFT), TAKEN_LEFT),
+        (one, True, SHARED, home(printer_id="nobody"), ("unknown_printer", "bench")),
+        (one, True, NAMED, home(), TAKEN_LEFT),
+        (one, True, NAMED, home(printer_id=LEFT), TAKEN_LEFT),
+        (one, True, NAMED, home(printer_id="nobody"), ("invalid_message", "bench")),
+        (two, True, SHARED, home(), ("invalid_message", "bench")),
+        (two, True, SHARED, home(printer_id="right"), TAKEN_RIGHT),
+        (two, True, SHARED, home(printer_id=RIGHT), TAKEN_RIGHT),
+        (two, True, SHARED, home(parameters={"printer_id": RIGHT}), TAKEN_RIGHT),
+        (two, True, SHARED, home(printer_id=["left", "right"]), ("invalid_message", "bench")),
+        (two, True, NAMED, home(), TAKEN_LEFT),
+        (two, True, NAMED, home(printer_id="right"), ("invalid_message", "bench")),
+        (two, True, NAMED, home(printer_id=RIGHT), ("invalid_message", "bench")),
+        (one, False, SHARED, home(), None),
+        (one, False, SHARED, home(printer_id="nobody"), None),
+        (one, False, SHARED, home(printer_id="left"), TAKEN_LEFT),
+        (one, False, SHARED, b"no JSON", None),
+        (one, False, NAMED, home(), TAKEN_LEFT),
+        (one, False, NAMED, b"no JSON", ("invalid_message", "left")),
+        (one, True, NAMED, b"no JSON", ("invalid_message", "left")),
+        (two, True, SHARED, b"no JSON", ("invalid_message", "bench")),
+        (two, True, SHARED, b"NaN", ("invalid_message", "bench")),
+        (two, True, SHARED, b"x" * (256 * 1024 + 1), ("invalid_message", "bench")),
+    ],
+)
+def test_a_command_finds_its_printer_or_is_refused_or_ignored(
+    tmp_path: Path,
+    make: Callable[..., Office],
+    exclusive: bool,
+    topic: str,
+    message: object,
+    expected: tuple[str, str] | None,
+) -> None:
+    check(lambda: _assert_verdict(make(tmp_path, exclusive=exclusive).deliver(topic, message), expected))
+
+
+def _assert_verdict(answer: Fields | None, expected: tuple[str, str] | None) -> None:
+    assert verdict(answer) == expected
+
+
+def test_a_refusal_echoes_what_could_be_read(tmp_path: Path) -> None:
+    def scenario() -> None:
+        answer = one(tmp_path).deliver(
+            NAMED, {"type": "movement_control", "action": "fly", "parameters": {"tags": ["t"]}, "command_id": "c1"}
+        )
+        assert answer is not None
+        assert answer["type"] == "error"
+        assert answer["command"] == "movement_control/fly"
+        assert answer["command_id"] == "c1"
+        assert answer["data"]["code"] == "unknown_command"
+        assert answer["data"]["tags"] == ["t"]
+
+    check(scenario)
+
+
+def test_every_refusal_is_a_line_in_the_log_with_the_same_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def scenario() -> None:
+        answer = one(tmp_path).deliver(NAMED, b"no JSON")
+        assert answer is not None
+        assert [each for each in caplog.messages if answer["data"]["error"] in each]
+
+    check(scenario)
+
+
+def test_a_retained_command_is_ignored_with_one_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def scenario() -> None:
+        office = one(tmp_path)
+        assert office.deliver(NAMED, home(command_id="c1"), retain=True) is None
+        assert len([each for each in caplog.messages if "retained" in each]) == 1
+        assert office.deliver(NAMED, home(command_id="c1")) is not None  # the real one may still come
+
+    check(scenario)
+
+
+# -- twice -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("topic", [NAMED, SHARED])
+def test_a_command_id_that_came_before_has_no_effect_and_no_second_answer(tmp_path: Path, topic: str) -> None:
+    def scenario() -> None:
+        office = one(tmp_path)
+        assert office.deliver(NAMED, home(command_id="c1")) is not None
+        assert office.deliver(topic, home(command_id="c1")) is None
+        assert office.deliver(topic, home(command_id="c1"), dup=True) is None
+        assert office.deliver(topic, home(command_id="c2")) is not None
+
+    check(scenario)
+
+
+def test_a_command_id_that_came_before_with_another_payload_warns(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def scenario() -> None:
+        office = one(tmp_path)
+        assert office.deliver(NAMED, home(command_id="c1")) is not None
+        assert not [each for each in caplog.messages if "another payload" in each]
+        assert office.deliver(NAMED, home(command_id="c1", parameters={"a": 1})) is None
+        assert len([each for each in caplog.messages if "another payload" in each]) == 1
+
+    check(scenario)
+
+
+def test_a_refused_command_is_not_answered_twice_either(tmp_path: Path) -> None:
+    def scenario() -> None:
+        office = one(tmp_path)
+        wrong = {"type": "movement_control", "action": "jog", "parameters": {}, "command_id": "c1"}
+        assert office.deliver(NAMED, wrong) is not None
+        assert office.deliver(NAMED, wrong) is None
+
+    check(scenario)
+
+
+@pytest.mark.parametrize(
+    ("topic", "message", "dup", "is_taken"),
+    [
+        (NAMED, home(), True, False),
+        (NAMED, home(), False, True),
+        (NAMED, home(parameters={"a": 1}), True, True),
+        (SHARED, home(), True, True),
+    ],
+)
+def test_without_an_id_only_the_brokers_mark_on_the_same_topic_and_payload_makes_it_the_same(
+    tmp_path: Path, topic: str, message: Fields, dup: bool, is_taken: bool
+) -> None:
+    def scenario() -> None:
+        office = one(tmp_path)
+        assert office.deliver(NAMED, home()) is not None
+        assert (office.deliver(topic, message, dup=dup) is not None) is is_taken
+
+    check(scenario)
+
+
+def test_a_repetition_whose_first_delivery_never_reached_us_is_taken(tmp_path: Path) -> None:
+    check(lambda: _assert_verdict(one(tmp_path).deliver(NAMED, home(), dup=True), TAKEN_LEFT))
+
+
+# -- age -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "envelope", "is_expired"),
+    [
+        ("movement_control/home", {"timestamp": -31}, True),
+        ("movement_control/home", {"timestamp": -29}, False),
+        ("temperature_control/set_bed", {"timestamp": -31}, True),
+        ("fan_control/set_fan", {"timestamp": -31}, True),
+        ("light_control/set_light", {"timestamp": -31}, False),
+        ("light_control/set_light", {"timestamp": -901}, True),
+        ("light_control/set_light", {"expires_at": -1}, True),
+        ("light_control/set_light", {"expires_at": 1}, False),
+        ("light_control/set_light", {"timestamp": 0, "expires_at": -1}, True),
+        ("movement_control/home", {"timestamp": 3600}, False),
+        ("printer_control/stop_print", {"timestamp": -9999, "expires_at": -9999}, False),
+    ],
+)
+def test_a_command_that_is_too_old_is_expired(
+    tmp_path: Path, command: str, envelope: dict[str, float], is_expired: bool
+) -> None:
+    parameters = {"temperature": 40, "fan": "part", "speed": 10, "light": "chamber_light", "state": "on"}
+    kind, action = command.split("/")
+
+    def scenario() -> None:
+        office = one(tmp_path)
+        now = office.clock.wall()
+        times = {key: now + offset for key, offset in envelope.items()}
+        answer = office.deliver(NAMED, {"type": kind, "action": action, "parameters": parameters, **times})
+        # What is not expired waits for its turn, or for a printer that is not there.
+        assert (answer is not None and answer["data"]["code"] == "expired") is is_expired
+
+    async def on_loop() -> None:
+        scenario()
+
+    run(on_loop())
+
+
+def test_a_timestamp_in_the_future_warns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def scenario() -> None:
+        office = one(tmp_path)
+        office.deliver(NAMED, home(timestamp=office.clock.wall() + 3600))
+        assert [each for each in caplog.messages if "future" in each]
+
+    check(scenario)
+
+
+def test_while_this_machines_clock_is_not_set_ages_are_not_judged_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def scenario() -> None:
+        office = one(tmp_path)
+        office.clock.wall_ahead = -WALL_AT_ZERO
+        answer = office.deliver(NAMED, home(timestamp="2020-01-01T00:00:00Z", expires_at="2020-01-01T00:00:00Z"))
+        assert verdict(answer) == TAKEN_LEFT
+        assert [each for each in caplog.messages if "clock is not set" in each]
+
+    check(scenario)
+
+
+# -- the command line ------------------------------------------------------------------------------
+
+
+def test_the_command_line_names_a_printer_by_its_id_or_its_serial(tmp_path: Path) -> None:
+    def scenario() -> None:
+        dispatcher = two(tmp_path).dispatcher
+        assert dispatcher.resolve("left") == "left"
+        assert dispatcher.resolve(RIGHT) == "right"
+        assert dispatcher.resolve("nobody") is None
+
+    check(scenario)
+
+
+def test_a_command_of_the_command_line_is_never_a_repetition(tmp_path: Path) -> None:
+    def scenario() -> None:
+        office = one(tmp_path)
+        payload = json.dumps(home(command_id="c1")).encode()
+        office.dispatcher.send("left", payload, office.post)
+        office.dispatcher.send("left", payload, office.post)
+        assert len(office.answers) == 2
+
+    check(scenario)

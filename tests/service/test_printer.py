@@ -1,0 +1,325 @@
+"""One printer as it is told to Printago: online and offline, reconnects, statuses, events."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bambu_connector.bambu.request import GetVersion
+from bambu_connector.errors import AccessDenied, IdentityMismatch, PrinterOffline, Unreachable
+from bambu_connector.printago.messages import MessageType
+from tests.service.bench import HOME, STOP, URL, Bench, bench, pass_time
+from tests.service.fakes import is_report
+from tests.simulated import simulated, until
+
+Fields = dict[str, Any]
+
+
+def link(status: Fields) -> Fields:
+    found: Fields = status["machines"][0]["connection_info"]
+    return found
+
+
+def state(status: Fields) -> Any:
+    return status["machines"][0]["current"]["print_status"]
+
+
+async def take_away(b: Bench) -> None:
+    b.printer.refusal = Unreachable("It is switched off.")
+    b.printer.drop()
+    await until(lambda: not b.unit.printer.is_connected)
+
+
+# -- the connection --------------------------------------------------------------------------------
+
+
+@simulated
+async def test_before_the_first_report_one_status_says_offline_with_nulls(tmp_path: Path) -> None:
+    async with bench(tmp_path, ready=False, speaks=True) as b:
+        b.printer.refusal = Unreachable("It is switched off.")
+        await pass_time(10)
+        first = b.statuses()[0]
+        assert link(first)["is_connected"] is False
+        assert link(first)["is_online"] is False
+        assert link(first)["last_report"] is None
+        assert state(first) is None
+        assert len([each for each in b.statuses() if not link(each)["is_connecting"]]) == 1
+
+
+@simulated
+async def test_a_printer_that_is_gone_is_told_at_once_and_keeps_its_last_values(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        b.printer.change(gcode_state="FINISH", mc_percent=73)
+        await pass_time(2)
+        assert link(b.statuses()[-1])["is_online"] is True
+        gone = b.clock.monotonic()
+        await take_away(b)
+        assert b.clock.monotonic() - gone < 0.2
+        last = b.statuses()[-1]
+        assert (link(last)["is_connected"], link(last)["is_online"]) == (False, False)
+        assert state(last) == "FINISH"
+        assert last["machines"][0]["current"]["print_percent"] == 73
+        assert link(last)["last_report"] is not None
+        assert last["process"]["can_process_job"] is False
+
+
+@simulated
+async def test_reconnects_are_counted(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        assert link(b.unit.printer.status())["reconnects"] == 0
+        for count in (1, 2):
+            b.printer.drop()
+            await until(lambda: not b.unit.printer.is_connected)
+            await b.until_ready()
+            assert link(b.unit.printer.status())["reconnects"] == count
+
+
+@simulated
+async def test_a_printer_that_says_nothing_for_a_minute_is_connected_and_not_online(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        b.printer.withholds = lambda _message: True
+        await until(lambda: not link(b.statuses()[-1])["is_online"], within=65)
+        assert link(b.statuses()[-1])["is_connected"] is True
+        b.printer.withholds = lambda _message: False
+        await until(lambda: link(b.statuses()[-1])["is_online"], within=10)
+
+
+@pytest.mark.parametrize(
+    ("error", "key"), [(AccessDenied("no"), "has_access_right"), (IdentityMismatch("no"), "verified")]
+)
+@simulated
+async def test_what_keeps_us_out_is_told(tmp_path: Path, error: Exception, key: str) -> None:
+    async with bench(tmp_path, ready=False, speaks=True) as b:
+        b.printer.refusals = [error]
+        await pass_time(2.5)
+        assert link(b.statuses()[-1])[key] is False
+        b.unit.keeper.try_now()
+        await b.until_ready()
+        await pass_time(2.5)
+        assert link(b.statuses()[-1])[key] is True
+
+
+@simulated
+async def test_a_new_session_knows_nothing_until_a_full_report_has_come(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.printer.withholds = lambda message: is_report(message) and message["print"].get("msg") != 1
+        b.printer.drop()
+        await until(lambda: b.printer.is_connected)
+        b.printer.change(bed_temper=30.0)
+        await pass_time(2)
+        assert b.unit.printer.view is None
+        assert (await b.ask(HOME)).code == "not_ready"
+        assert b.unit.printer.shown.report
+
+
+@simulated
+async def test_nothing_can_be_sent_without_a_session(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await take_away(b)
+        with pytest.raises(PrinterOffline):
+            b.unit.printer.send(GetVersion())
+
+
+@simulated
+async def test_nothing_can_be_sent_on_a_session_that_has_just_gone(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.printer.drop()
+        with pytest.raises(PrinterOffline):
+            b.unit.printer.send(GetVersion())
+
+
+@simulated
+async def test_firmware_and_model_are_what_the_printer_says(tmp_path: Path) -> None:
+    async with bench(tmp_path, virtual="X1C") as b:
+        await pass_time(1)
+        hardware = b.unit.printer.status()["machines"][0]["hardware"]
+        assert hardware["dev_model"] == "BL-P001"
+        assert hardware["firmware"].count(".") == 3
+
+
+@simulated
+async def test_a_model_that_was_given_is_not_changed_by_what_the_printer_says(tmp_path: Path) -> None:
+    async with bench(tmp_path, virtual="X1C", model="X1E") as b:
+        await pass_time(1)
+        assert b.unit.printer.status()["machines"][0]["hardware"]["dev_model"] == "C13"
+
+
+@simulated
+async def test_a_missing_total_of_layers_is_asked_for_but_not_while_the_printer_wants_quiet(tmp_path: Path) -> None:
+    async with bench(tmp_path, model="P1P", speed=1.0) as b:
+        await pass_time(400)
+        assert (await b.start().answered()).code == "success"
+        before = len(b.printer.commands("pushall"))
+        b.printer.change(gcode_state="RUNNING", layer_num=3, total_layer_num=0)
+        assert len(b.printer.commands("pushall")) == before
+        await pass_time(140)
+        b.printer.change(layer_num=4, total_layer_num=0)
+        assert len(b.printer.commands("pushall")) == before + 1
+
+
+# -- homing ----------------------------------------------------------------------------------------
+
+
+@simulated
+async def test_a_homing_that_was_seen_homes_the_axes_of_a_printer_that_does_not_tell(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.printer.change(home_flag=0)
+        jog = ("movement_control/jog", {"axes": {"x": 1}})
+        assert (await b.ask(*jog)).code == "not_homed"
+        b.printer.change(stg_cur=13)
+        assert (await b.ask(*jog)).code == "not_homed"
+        b.printer.change(stg_cur=255)
+        assert (await b.ask(*jog)).code == "success"
+        b.printer.drop()
+        await until(lambda: not b.unit.printer.is_connected)
+        await b.until_ready()
+        assert (await b.ask(*jog)).code == "not_homed"
+
+
+# -- statuses --------------------------------------------------------------------------------------
+
+
+@simulated
+async def test_an_idle_printer_costs_one_status_a_heartbeat(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await pass_time(5)
+        before = len(b.statuses())
+        await pass_time(600)
+        assert 9 <= len(b.statuses()) - before <= 11
+
+
+@simulated
+async def test_a_change_of_state_is_told_at_once_and_the_rest_once_an_interval(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await pass_time(5.3)
+        before = len(b.statuses())
+        b.printer.change(gcode_state="FINISH")
+        assert [state(each) for each in b.statuses()[before:]] == ["FINISH"]
+        b.printer.change(nozzle_target_temper=100, bed_target_temper=50, bed_temper=25.0)
+        for degrees in range(5):
+            b.printer.change(bed_temper=30.0 + degrees)
+            await pass_time(0.1)
+        assert len(b.statuses()) == before + 1
+        await pass_time(1)
+        told = b.statuses()[before + 1 :]
+        assert [each["machines"][0]["current"]["temperatures"]["bed_temp"] for each in told] == [34]
+
+
+@simulated
+async def test_statuses_are_retained_and_may_be_lost_and_events_must_arrive(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await b.until_printing()
+        for each in b.said:
+            unasked_status = each.type is MessageType.STATUS
+            assert (each.qos, each.retain) == ((0, True) if unasked_status else (1, False))
+
+
+@simulated
+async def test_no_status_has_a_secret_or_the_report_in_it(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await b.until_printing()
+        everything = "".join(each.payload.decode() for each in b.said)
+        assert "12345678" not in everything
+        assert "hidden" not in everything
+        assert all("report" not in each for each in b.statuses())
+        assert URL not in everything
+
+
+@simulated
+async def test_a_printer_that_nobody_introduced_says_nothing(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.until_printing()
+        assert b.said == []
+
+
+@simulated
+async def test_the_last_status_of_an_orderly_end_says_offline(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await b.farm.stop(1.0)
+        assert link(b.statuses()[-1])["is_connected"] is False
+        assert link(b.statuses()[-1])["is_online"] is False
+        count = len(b.said)
+        await pass_time(200)
+        assert len(b.said) == count
+
+
+# -- events ----------------------------------------------------------------------------------------
+
+
+def names(b: Bench) -> list[str]:
+    return [each["event"] for each in b.events()]
+
+
+@simulated
+async def test_the_first_report_of_a_session_makes_no_events(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True, ready=False) as b:
+        b.printer.start_at_screen()
+        await b.until_ready()
+        await pass_time(2)
+        assert names(b) == ["Connected"]
+
+
+@simulated
+async def test_what_happened_while_we_were_away_is_a_baseline_and_no_event(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await pass_time(2)
+        await take_away(b)
+        b.printer.start_at_screen()
+        b.printer.refusal = None
+        await b.until_ready()
+        await pass_time(2)
+        assert b.unit.printer.shown.is_active
+        assert names(b) == ["Connected"]
+
+
+@simulated
+async def test_a_short_gap_is_not_told_and_a_long_one_is(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await pass_time(2)
+        b.printer.drop()
+        await b.until_ready()
+        await pass_time(40)
+        assert names(b) == ["Connected"]
+        await take_away(b)
+        await pass_time(29)
+        assert names(b) == ["Connected"]
+        await pass_time(3)
+        assert names(b) == ["Connected", "Disconnected"]
+        b.printer.refusal = None
+        await until(lambda: names(b)[-1] == "Connected")
+
+
+@simulated
+async def test_a_print_that_we_stop_is_cancelled_and_told_once(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await b.until_printing()
+        await b.ask(STOP)
+        await pass_time(10)
+        assert [each for each in names(b) if each.startswith("Print")] == [
+            "PrinterStateChanged",
+            "PrintStarted",
+            "PrinterStateChanged",
+            "PrintCancelled",
+        ]
+
+
+@simulated
+async def test_a_full_report_that_is_repeated_makes_no_event_twice(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        b.printer.start_at_screen()
+        await pass_time(2)
+        before = names(b)
+        b.printer.say(json.dumps(b.printer.machine.report.full(with_msg=True)).encode())
+        b.printer.say(json.dumps(b.printer.machine.report.full(with_msg=True)).encode())
+        assert names(b) == before
+        assert before.count("PrintStarted") == 1
+
+
+@pytest.mark.parametrize("raw", [b"", b"not JSON", b"[]", b'{"print": 3}', b'{"print": {"command": "push_status"}}'])
+@simulated
+async def test_no_message_is_too_strange(tmp_path: Path, raw: bytes) -> None:
+    async with bench(tmp_path) as b:
+        b.printer.say(raw)
+        assert b.printer.is_connected
+        assert (await b.ask(HOME)).code == "success"

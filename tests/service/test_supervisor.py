@@ -1,0 +1,322 @@
+"""The service as a whole, on fake wires: from the first breath to an orderly end."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bambu_connector.config.tree import Printago
+from bambu_connector.errors import Unreachable
+from bambu_connector.service.control import SOCKET_NAME
+from bambu_connector.service.notify import Notifier
+from bambu_connector.service.supervisor import Supervisor
+from tests.service.bench import FILE, URL, config_of, printer_config
+from tests.service.fakes import FakeClock, FakeJournal, FakePrintago, FakePrinter, FakeWires
+from tests.simulated import simulated, until
+
+Fields = dict[str, Any]
+AVAILABILITY = "bambu/bench/mqtt"
+LEFT, RIGHT = "01P00A000000001", "01P00A000000002"
+PRINTAGO = Printago(
+    host="broker.example", port=1883, tls=None, username=None, password=None, client_id="bambu-connector-bench"
+)
+
+
+class FakeNotifier(Notifier):
+    """Keeps what systemd would be told."""
+
+    def __init__(self, watchdog_s: float | None = None) -> None:
+        super().__init__({})
+        self.watchdog_s = watchdog_s
+        self.said: list[Fields] = []
+
+    def say(self, **fields: str | int) -> None:
+        self.said.append(fields)
+
+    def count(self, key: str) -> int:
+        return sum(key in each for each in self.said)
+
+
+class Service:
+    """A supervisor that runs, and everything around it."""
+
+    def __init__(self, state_dir: Path, *identifiers: str, watchdog_s: float | None = None) -> None:
+        self.broker = FakePrintago()
+        self.notifier = FakeNotifier(watchdog_s)
+        serials = [f"01P00A00000000{number}" for number, _ in enumerate(identifiers, 1)]
+        self.printers = [FakePrinter(serial=serial) for serial in serials]
+        wires = FakeWires(self.printers)
+        wires.downloader.offers[URL] = FILE
+        config = config_of(state_dir, map(printer_config, serials, identifiers), printago=PRINTAGO)
+        self.supervisor = Supervisor(
+            config, wires, self.broker, journal=FakeJournal(), clock=FakeClock(), notifier=self.notifier
+        )
+        self.running = asyncio.create_task(self.supervisor.run())
+
+    async def until_up(self) -> None:
+        """Wait until everything is connected and told."""
+        await until(lambda: self.broker.connections and self.broker.connections[-1].topics)
+        await until(lambda: all(unit.printer.view for unit in self.supervisor.farm.units.values()))
+        await asyncio.sleep(2)
+
+    async def stop(self) -> float:
+        """End it in order; return how long that took."""
+        began = asyncio.get_running_loop().time()
+        self.supervisor.stop()
+        await self.running
+        return asyncio.get_running_loop().time() - began
+
+    def messages(self, kind: str, printer: str = "left") -> list[Fields]:
+        return [each.message for each in self.broker.on(f"bambu/{printer}/{kind}") if each.payload]
+
+    def command(self, command: str, parameters: Fields | None = None, **more: object) -> None:
+        kind, action = command.split("/")
+        message = {"type": kind, "action": action, "parameters": parameters or {}, **more}
+        self.broker.send("bambu/left/commands", message)
+
+
+@asynccontextmanager
+async def service(path: Path, *identifiers: str, watchdog_s: float | None = None) -> AsyncIterator[Service]:
+    result = Service(path, *(identifiers or ("left",)), watchdog_s=watchdog_s)
+    try:
+        yield result
+    finally:
+        if not result.running.done():
+            await result.stop()
+
+
+def last_link(s: Service, printer: str = "left") -> Fields:
+    found: Fields = s.messages("status", printer)[-1]["data"]["machines"][0]["connection_info"]
+    return found
+
+
+@simulated
+async def test_the_service_comes_up_introduces_its_printers_and_tells_their_status(tmp_path: Path) -> None:
+    async with service(tmp_path, "left", "right") as s:
+        await s.until_up()
+        assert s.broker.published[0].topic == AVAILABILITY
+        assert s.broker.published[0].payload == b"connected"
+        assert sorted(s.broker.connections[0].topics) == [
+            "bambu/commands",
+            "bambu/left/commands",
+            "bambu/right/commands",
+        ]
+        for printer in ("left", "right"):
+            (pairing,) = s.messages("pairing", printer)
+            assert pairing["data"]["outcome"] == "paired"
+            assert last_link(s, printer)["is_online"] is True
+        assert s.notifier.count("READY") == 1
+
+
+@simulated
+async def test_a_command_is_carried_out_and_answered_and_acknowledged(tmp_path: Path) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        s.command("movement_control/home", command_id="c1")
+        await until(lambda: s.messages("success"))
+        assert [each["command_id"] for each in s.messages("success")] == ["c1"]
+        assert len(s.broker.connections[0].acknowledged) == 1
+        assert len(s.printers[0].acts) == 1
+
+
+@simulated
+async def test_a_whole_print_by_printago(tmp_path: Path) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        s.command("printer_control/start_print_bbl", {"url": URL, "job_id": "J7"}, command_id="c1")
+        await until(lambda: any(each["data"]["event"] == "PrintDone" for each in s.messages("event")), within=300)
+        assert [each["data"]["job_id"] for each in s.messages("success")] == ["J7"]
+        assert len(s.printers[0].starts) == 1
+        await until(lambda: not s.printers[0].storage.files)
+
+
+@simulated
+async def test_an_answer_that_was_made_while_printago_was_away_arrives_once_it_is_back(tmp_path: Path) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        s.command("movement_control/home", command_id="c1")
+        s.broker.drop()
+        s.broker.refusal = Unreachable("away")
+        await asyncio.sleep(100)
+        assert s.messages("success") == []
+        s.broker.refusal = None
+        await until(lambda: s.messages("success"))
+        assert [each["command_id"] for each in s.messages("success")] == ["c1"]
+
+
+@simulated
+async def test_when_printago_is_back_every_status_is_told_again_and_nobody_is_introduced_again(tmp_path: Path) -> None:
+    async with service(tmp_path, "left", "right") as s:
+        await s.until_up()
+        before = {printer: len(s.messages("status", printer)) for printer in ("left", "right")}
+        s.broker.drop()
+        await until(lambda: len(s.broker.connections) == 2)
+        await asyncio.sleep(0.1)
+        for printer, count in before.items():
+            assert len(s.messages("status", printer)) > count
+            assert len(s.messages("pairing", printer)) == 1
+
+
+# -- the end ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@simulated
+async def test_a_signal_ends_the_service_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    async with service(tmp_path, "left", "right") as s:
+        await s.until_up()
+        os.kill(os.getpid(), number)
+        await s.running
+        assert [each.payload for each in s.broker.on(AVAILABILITY)] == [b"connected", b"disconnected"]
+        assert s.broker.published[-1].topic == AVAILABILITY
+        for printer in ("left", "right"):
+            assert last_link(s, printer)["is_connected"] is False
+            assert last_link(s, printer)["is_online"] is False
+        assert not any(each.is_connected for each in s.printers)
+        assert not s.broker.connections[-1].is_open
+        assert not (tmp_path / SOCKET_NAME).exists()
+        assert s.notifier.said[-1] == {"STOPPING": 1}
+
+
+def in_an_upload(s: Service) -> None:
+    s.printers[0].storage.gates["put"].close()
+    s.command("printer_control/start_print_bbl", {"url": URL}, command_id="c1")
+
+
+def with_a_start_out(s: Service) -> None:
+    s.printers[0].faults.add("slow-start=500")
+    s.command("printer_control/start_print_bbl", {"url": URL}, command_id="c1")
+
+
+def with_a_deaf_printer(s: Service) -> None:
+    s.printers[0].faults.add("deaf")
+    s.command("movement_control/home", command_id="c1")
+
+
+def with_a_broken_storage(s: Service) -> None:
+    in_an_upload(s)
+    s.printers[0].storage.gates["remove"].close()
+
+
+def with_a_transfer_that_hangs(s: Service) -> None:
+    in_an_upload(s)
+    s.printers[0].storage.ignores_cancelling = True
+
+
+@pytest.mark.parametrize(
+    ("busy", "code"),
+    [
+        (in_an_upload, "cancelled"),
+        (with_a_start_out, "start_unknown"),
+        (with_a_deaf_printer, "timeout"),
+        (with_a_broken_storage, "cancelled"),
+        (with_a_transfer_that_hangs, "cancelled"),
+    ],
+)
+@simulated
+async def test_whatever_is_under_way_the_service_ends_within_ten_seconds_and_answers(
+    tmp_path: Path, busy: Callable[[Service], None], code: str
+) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        busy(s)
+        await asyncio.sleep(1)
+        took = await s.stop()
+        assert took < 10
+        assert [(each["command_id"], each["data"]["code"]) for each in s.messages("error")] == [("c1", code)]
+        assert s.broker.published[-1].payload == b"disconnected"
+        s.printers[0].storage.ignores_cancelling = False
+        for gate in s.printers[0].storage.gates.values():
+            gate.open()
+
+
+@simulated
+async def test_a_broker_that_says_nothing_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        s.broker.confirms = False
+        in_an_upload(s)
+        await asyncio.sleep(1)
+        assert await s.stop() < 10
+
+
+@simulated
+async def test_without_printago_the_service_ends_too(tmp_path: Path) -> None:
+    async with service(tmp_path) as s:
+        s.broker.refusal = Unreachable("away")
+        await asyncio.sleep(60)
+        assert await s.stop() < 10
+
+
+@simulated
+async def test_a_command_that_comes_while_stopping_is_left_to_the_broker(tmp_path: Path) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        with_a_start_out(s)
+        await asyncio.sleep(1)
+        taken = len(s.broker.connections[0].acknowledged)
+        s.supervisor.stop()
+        await asyncio.sleep(1)
+        assert not s.running.done()
+        s.command("movement_control/home", command_id="late")
+        await s.running
+        assert len(s.broker.connections[0].acknowledged) == taken
+        assert "late" not in [each.get("command_id") for each in s.messages("error")]
+        assert "gcode_line" not in [each.command for each in s.printers[0].acts]
+
+
+# -- what is left from before -----------------------------------------------------------------------
+
+
+@simulated
+async def test_the_statuses_of_printers_that_were_removed_are_cleared(tmp_path: Path) -> None:
+    async with service(tmp_path, "left", "right") as s:
+        await s.until_up()
+    async with service(tmp_path, "left") as s:
+        await s.until_up()
+        cleared = [each for each in s.broker.published if each.payload == b""]
+        assert [(each.topic, each.retain) for each in cleared] == [("bambu/right/status", True)]
+    async with service(tmp_path, "left") as s:
+        await s.until_up()
+        assert [each for each in s.broker.published if each.payload == b""] == []
+
+
+@pytest.mark.parametrize("content", [b"", b"[", b"{}", b"[3]", b"\xff"])
+@simulated
+async def test_a_damaged_list_of_printers_told_before_does_no_harm(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "announced.json").write_bytes(content)
+    async with service(tmp_path) as s:
+        await s.until_up()
+        assert json.loads((tmp_path / "announced.json").read_text()) == ["left"]
+
+
+@simulated
+async def test_a_state_directory_that_cannot_be_written_does_not_keep_printago_away(tmp_path: Path) -> None:
+    (tmp_path / "announced.json").mkdir()
+    async with service(tmp_path) as s:
+        await s.until_up()
+        assert s.messages("pairing")
+        assert len(s.broker.connections) == 1
+
+
+# -- systemd ---------------------------------------------------------------------------------------
+
+
+@simulated
+async def test_the_watchdog_is_told_in_its_interval(tmp_path: Path) -> None:
+    async with service(tmp_path, watchdog_s=15.0) as s:
+        await asyncio.sleep(151)
+        assert s.notifier.count("WATCHDOG") == 10
+
+
+@simulated
+async def test_without_a_watchdog_nothing_is_told(tmp_path: Path) -> None:
+    async with service(tmp_path) as s:
+        await asyncio.sleep(151)
+        assert s.notifier.count("WATCHDOG") == 0

@@ -1,0 +1,187 @@
+"""The connection to Printago: availability, subscriptions, acknowledgements, and coming back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bambu_connector.errors import AccessDenied, LinkError, Unreachable
+from bambu_connector.links.wire import Delivery
+from bambu_connector.printago.messages import Message, MessageType
+from bambu_connector.printago.topics import Routes
+from bambu_connector.service.outbox import Outbox
+from bambu_connector.service.ports import PrintagoConnection
+from bambu_connector.service.uplink import Uplink
+from tests.service.fakes import FakeClock, FakePrintago
+from tests.simulated import simulated, until
+
+AVAILABILITY = "bambu/bench/mqtt"
+COMMANDS = "bambu/commands"
+
+
+class Station:
+    """An uplink that runs, and what it took."""
+
+    def __init__(self) -> None:
+        self.broker = FakePrintago()
+        self.outbox = Outbox(lambda printer_id, kind: f"bambu/{printer_id}/{kind}")
+        self.taken: list[bytes] = []
+        self.failure: Exception | None = None
+        self.connected: list[PrintagoConnection] = []
+        self.uplink = Uplink(
+            self.broker,
+            self.outbox,
+            routes=Routes(frozenset({COMMANDS}), {"bambu/left/commands": "left"}),
+            availability=AVAILABILITY,
+            deliver=self.take,
+            on_connected=self.connected.append,
+            clock=FakeClock(),
+        )
+
+    def take(self, delivery: Delivery) -> None:
+        assert not self.broker.connections[-1].acknowledged or self.taken
+        if self.failure is not None:
+            raise self.failure
+        self.taken.append(delivery.payload)
+
+    @property
+    def availability(self) -> list[bytes]:
+        return [each.payload for each in self.broker.on(AVAILABILITY)]
+
+
+@asynccontextmanager
+async def station(*, up: bool = True) -> AsyncIterator[Station]:
+    result = Station()
+    running = asyncio.create_task(result.uplink.run())
+    if up:
+        await until(lambda: result.connected)
+    try:
+        yield result
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+@simulated
+async def test_a_session_tells_connected_and_subscribes_to_every_command_topic_before_anything_is_sent() -> None:
+    async with station(up=False) as s:
+        s.outbox.post(Message(type=MessageType.SUCCESS, printer_id="left", payload=b"answer"))
+        await until(lambda: s.connected)
+        assert [each.payload for each in s.broker.published] == [b"connected", b"answer"]
+        assert s.broker.published[0].retain
+        assert s.broker.published[0].qos == 1
+        assert s.broker.connections[0].topics == [COMMANDS, "bambu/left/commands"]
+        assert s.uplink.is_connected
+
+
+@simulated
+async def test_a_command_is_acknowledged_after_it_was_taken() -> None:
+    async with station() as s:
+        delivery = s.broker.send(COMMANDS, b"one")
+        assert s.taken == [b"one"]
+        assert s.broker.connections[0].acknowledged == [delivery]
+
+
+@simulated
+async def test_a_command_that_was_not_taken_is_not_acknowledged() -> None:
+    async with station() as s:
+        s.failure = ZeroDivisionError("a bug")
+        with pytest.raises(ZeroDivisionError):
+            s.broker.send(COMMANDS, b"one")
+        assert s.broker.connections[0].acknowledged == []
+
+
+@simulated
+async def test_commands_that_the_broker_kept_for_us_are_taken_and_acknowledged() -> None:
+    async with station(up=False) as s:
+        early = s.broker.delivery(COMMANDS, b"kept")
+        s.broker.early.append(early)
+        await until(lambda: s.connected)
+        assert s.taken == [b"kept"]
+        assert s.broker.connections[0].acknowledged == [early]
+
+
+@simulated
+async def test_while_stopping_no_command_is_taken_or_acknowledged() -> None:
+    async with station() as s:
+        s.uplink.close_for_commands()
+        s.broker.send(COMMANDS, b"one")
+        assert s.taken == []
+        assert s.broker.connections[0].acknowledged == []
+
+
+@simulated
+async def test_a_session_that_breaks_is_made_anew_and_what_waited_is_sent() -> None:
+    async with station() as s:
+        s.broker.confirms = False
+        s.outbox.post(Message(type=MessageType.EVENT, printer_id="left", payload=b"event"))
+        s.broker.drop()
+        await asyncio.sleep(0.01)
+        assert not s.uplink.is_connected
+        s.broker.confirms = True
+        await until(lambda: len(s.connected) == 2)
+        assert [each.payload for each in s.broker.published] == [b"connected", b"event", b"connected", b"event"]
+
+
+@pytest.mark.parametrize("refusal", [Unreachable("nobody"), AccessDenied("wrong password")])
+@simulated
+async def test_attempts_come_more_and_more_seldom_and_never_end(refusal: LinkError) -> None:
+    async with station(up=False) as s:
+        s.broker.refusal = refusal
+        await asyncio.sleep(300)
+        gaps = [after - before for before, after in zip(s.broker.attempts, s.broker.attempts[1:], strict=False)]
+        assert gaps[0] < 1.5
+        assert 20 < gaps[-1] < 40
+        s.broker.refusal = None
+        await until(lambda: s.connected)
+
+
+@simulated
+async def test_a_good_session_makes_the_next_attempt_quick_again() -> None:
+    async with station(up=False) as s:
+        s.broker.refusal = Unreachable("nobody")
+        await asyncio.sleep(120)
+        s.broker.refusal = None
+        await until(lambda: s.connected)
+        await asyncio.sleep(100)
+        s.broker.drop()
+        await until(lambda: len(s.connected) == 2, within=3)
+
+
+@simulated
+async def test_a_subscription_that_is_refused_ends_the_session_and_is_tried_again() -> None:
+    async with station(up=False) as s:
+        s.broker.subscription_refusal = Unreachable("not allowed")
+        await until(lambda: len(s.broker.connections) == 2)
+        assert not s.broker.connections[0].is_open
+        assert not s.connected
+        s.broker.subscription_refusal = None
+        await until(lambda: s.connected)
+
+
+@simulated
+async def test_goodbye_says_disconnected_and_closes() -> None:
+    async with station() as s:
+        await s.uplink.say_goodbye(1.0)
+        assert s.availability == [b"connected", b"disconnected"]
+        assert s.broker.on(AVAILABILITY)[-1].retain
+        assert not s.broker.connections[0].is_open
+
+
+@simulated
+async def test_goodbye_does_not_wait_for_a_broker_that_says_nothing() -> None:
+    async with station() as s:
+        s.broker.confirms = False
+        began = asyncio.get_running_loop().time()
+        await s.uplink.say_goodbye(1.0)
+        assert asyncio.get_running_loop().time() - began <= 1.1
+        assert not s.broker.connections[0].is_open
+
+
+@simulated
+async def test_goodbye_without_a_session_does_nothing() -> None:
+    async with station(up=False) as s:
+        s.broker.refusal = Unreachable("nobody")
+        await s.uplink.say_goodbye(1.0)
+        assert s.broker.published == []
