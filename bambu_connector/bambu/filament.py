@@ -77,7 +77,7 @@ def read_units(report: Fields, traits: Traits) -> tuple[AmsUnit, ...]:
     units = []
     for each in items(ams.get("ams")):
         number_ = whole(each.get("id"))
-        if number_ is not None:
+        if number_ is not None and number_ >= 0:
             units.append(_unit(number_, each, exist, traits))
     return tuple(units)
 
@@ -91,7 +91,7 @@ def _unit(unit: int, each: Fields, exist: int | None, traits: Traits) -> AmsUnit
     slots = []
     for tray in items(each.get("tray")):
         slot = whole(tray.get("id"))
-        if slot is not None:
+        if slot is not None and slot >= 0:
             there = None if exist is None else bool(exist >> tray_bit(unit, slot, traits) & 1)
             slots.append(read_slot(slot, tray, there))
     return AmsUnit(

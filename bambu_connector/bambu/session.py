@@ -60,10 +60,9 @@ class Session:
         self._pushall_at = now
         return PushAll()
 
-    @property
-    def has_no_base(self) -> bool:
-        """No full report was ever asked for in this session."""
-        return self._pushall_at is None
+    def need_base(self, now: float) -> Advice:
+        """Ask for a full report if none has come in this session, again and again, but not often."""
+        return self._await_full(now)
 
     def may_ask_full(self, now: float) -> bool:
         """Say whether the model takes another `pushall` already."""

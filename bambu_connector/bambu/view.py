@@ -129,9 +129,9 @@ class View:
     @property
     def percent(self) -> int | None:
         """Progress; 0 while preparing, when the printer still shows the last job's."""
-        if self.state in PREPARING:
-            return 0
         found = whole(self.report.get("mc_percent"))
+        if found and self.state in PREPARING:
+            return 0
         return found if found is None or 0 <= found <= 100 else None
 
     @property
@@ -142,8 +142,9 @@ class View:
 
     @property
     def layer(self) -> int | None:
-        """The layer that is printed."""
-        return self._layer("layer_num")
+        """The layer that is printed; 0 while preparing, when the printer still shows the last job's."""
+        found = self._layer("layer_num")
+        return 0 if found and self.state in PREPARING else found
 
     @property
     def total_layers(self) -> int | None:

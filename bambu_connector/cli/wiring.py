@@ -20,6 +20,7 @@ from bambu_connector.secret import Secret
 from bambu_connector.service.farm import topics_of
 
 _MB: Final = 1024 * 1024
+_FILE_READERS: Final = 2  # hashing and inspecting a file takes a Pi seconds: one slow file must not hold up the farm
 _NOTHING: Final = Secret("")
 _PINS: Final = "printers.yaml"
 
@@ -63,7 +64,7 @@ class RealWires:
         self.pins = PinnedTrust(config)
         self.dialer = Dialer()
         self.downloader = HttpDownloader(rules)
-        self.files: Executor = ThreadPoolExecutor(1, thread_name_prefix="files")
+        self.files: Executor = ThreadPoolExecutor(_FILE_READERS, thread_name_prefix="files")
         self._ftps = FtpsPool(config.storage.uploads)
 
     def link(self, printer: PrinterConfig) -> PrinterMqtt:

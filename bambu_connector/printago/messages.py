@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from bambu_connector.errors import ConnectorError
+from bambu_connector.errors import ConnectorError, PrinterError
 from bambu_connector.printago.commands import CommandId, Header
 
 CLIENT_TYPE: Final = "bambu"
@@ -117,6 +117,18 @@ def failure(header: Header, error: ConnectorError) -> Answer:
     if error.stage is not None:
         data["stage"] = error.stage
     return Answer(type=MessageType.ERROR, data=_tagged(header, data))
+
+
+def print_failure(sentence: str, job_id: str) -> Data:
+    """Return the data of an `error` that answers no command: a print of ours was stopped by the printer."""
+    return {
+        "success": False,
+        "error": sentence,
+        "error_detail": sentence,
+        "code": PrinterError.code,
+        "local_command": None,
+        "job_id": job_id,
+    }
 
 
 def response(header: Header, data: Data) -> Answer:

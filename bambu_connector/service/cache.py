@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ class FileCache:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
+        self._tidy = threading.Lock()  # two threads of `files` may keep at once
         self._turns: WeakValueDictionary[Checksum, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
@@ -56,8 +58,12 @@ class FileCache:
         """Give a file a second name, after its hashes; what is too much in all goes."""
         if path.stat().st_size > self._max_bytes:
             return
+        with self._tidy:
+            self._keep(path, f"{md5}-{sha256}")
+
+    def _keep(self, path: Path, name: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kept = self._folder / f"{md5}-{sha256}"
+        kept = self._folder / name
         kept.unlink(missing_ok=True)
         os.link(path, kept)
         os.utime(kept)

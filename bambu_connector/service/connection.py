@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bambu_connector.bambu.session import Rebuild
-from bambu_connector.errors import LinkError, Unreachable
+from bambu_connector.errors import ConfigError, IdentityMismatch, LinkError, Unreachable
 from bambu_connector.service.backoff import STABLE_S, Backoff
 from bambu_connector.service.pins import Pins
 from bambu_connector.service.ports import PrinterConnection, PrinterLink
@@ -32,21 +32,14 @@ class Keeper:
         said: str | None = None
         while True:
             opened = printer.clock.monotonic()
-            try:
-                await self._session()
-                raise AssertionError("a session ended without a reason")
-            except LinkError as error:
-                lasted = printer.clock.monotonic() - opened
-                if printer.is_connected and lasted >= STABLE_S:
-                    backoff.reset()
-                delay = backoff.delay(retryable=error.retryable)
-                level = printer.log.debug if said == str(error) and lasted < STABLE_S else printer.log.warning
-                level("%s; trying again in %.0f s", error, delay)
-                said = str(error)
-                printer.session_closed(error, retrying=error.retryable)
-            finally:
-                if printer.is_connected:  # a bug ended it, or the service ends
-                    printer.session_closed(Unreachable("The session was broken off."))
+            error = await self._session()
+            lasted = printer.clock.monotonic() - opened
+            if lasted >= STABLE_S:
+                backoff.reset()
+            delay = backoff.delay(retryable=error.retryable)
+            level = printer.log.debug if said == str(error) and lasted < STABLE_S else printer.log.warning
+            level("%s; trying again in %.0f s", error, delay)
+            said = str(error)
             await self._pause(delay)
 
     async def _pause(self, delay: float) -> None:
@@ -59,19 +52,38 @@ class Keeper:
         # P1P: a new session while it reads the file makes it fail.
         await asyncio.sleep(self._printer.work.quiet_for(self._printer.clock.monotonic()))
 
-    async def _session(self) -> None:
-        """Connect and stay until the session is over; always raises, a LinkError that says why it is over."""
+    async def _session(self) -> LinkError:
+        """Connect and stay until the session is over; return why it is, or why there was none."""
         printer = self._printer
         printer.connecting()
-        connection = await self._link().connect(printer.receive)
         try:
-            await self._pin(connection)
+            connection = await self._link().connect(printer.receive)
+        except LinkError as error:
+            printer.session_closed(error, retrying=error.retryable)
+            return error
+        except ConfigError as error:
+            return self._without_trust(error)
+        try:
+            self._pin(connection)
             printer.rebuild = asyncio.get_running_loop().create_future()
             printer.session_opened(connection)
-            raise await self._until_over(connection, printer.rebuild)
+            over = await self._until_over(connection, printer.rebuild)
+            # Before the goodbye, which takes a moment: nothing may be published behind it.
+            printer.session_closed(over, retrying=over.retryable)
+            return over
+        except ConfigError as error:
+            return self._without_trust(error)
         finally:
             printer.rebuild = None
+            if printer.is_connected:  # a bug ended it, or the service ends
+                printer.session_closed(Unreachable("The session was broken off."))
             await connection.close()
+
+    def _without_trust(self, error: ConfigError) -> LinkError:
+        """The certificates that we trust cannot be read or written: without them nobody is told an access code."""
+        refused = IdentityMismatch(f"Whom to trust is not known: {error}")
+        self._printer.session_closed(refused)
+        return refused
 
     async def _until_over(self, connection: PrinterConnection, rebuild: asyncio.Future[Rebuild]) -> LinkError:
         closed = asyncio.ensure_future(connection.closed())
@@ -87,7 +99,7 @@ class Keeper:
         finally:
             closed.cancel()
 
-    async def _pin(self, connection: PrinterConnection) -> None:
+    def _pin(self, connection: PrinterConnection) -> None:
         serial, shown = self._printer.identity.serial, connection.fingerprint
         if shown is None or not connection.verified or not self._pins.wants(serial):
             return

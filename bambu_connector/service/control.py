@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from bambu_connector.errors import ConfigError, ConnectorError, Internal, UnknownPrinter
+from bambu_connector.errors import ConfigError, ConnectorError, Internal, PrinterOffline, UnknownPrinter
 from bambu_connector.service.farm import Farm
 
 SOCKET_NAME: Final = "control.sock"
@@ -27,6 +27,7 @@ class Control:
     def __init__(self, farm: Farm) -> None:
         self._farm = farm
         self._server: asyncio.Server | None = None
+        self._stopping = False
 
     async def start(self, state_dir: Path) -> None:
         """Listen; a socket that a dead service left is replaced (the caller holds the state directory's lock).
@@ -48,7 +49,8 @@ class Control:
         assert stat.S_IMODE(path.stat().st_mode) & ~_MODE == 0
 
     async def stop(self, state_dir: Path) -> None:
-        """Stop listening."""
+        """Stop listening; who is connected already is refused from now on."""
+        self._stopping = True
         if self._server is not None:
             self._server.close()
         (state_dir / SOCKET_NAME).unlink(missing_ok=True)
@@ -65,6 +67,8 @@ class Control:
 
     async def _answers(self, line: bytes) -> AsyncIterator[Tree]:
         try:
+            if self._stopping:
+                raise PrinterOffline("The service is being stopped.")
             request = orjson.loads(line)
             match request:
                 case {"do": "status", "printer": str() | None as name}:

@@ -4,13 +4,22 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 
-from bambu_connector.errors import ConnectorError, Expired, FileInvalid, Internal, NotSupported, PrinterBusy, TimedOut
+from bambu_connector.errors import (
+    CommandError,
+    ConnectorError,
+    Expired,
+    FileInvalid,
+    Internal,
+    NotSupported,
+    PrinterBusy,
+    TimedOut,
+)
 from bambu_connector.printago import messages, orders
 from bambu_connector.printago.commands import Command
 from bambu_connector.printago.messages import Answer, MessageType, timestamp_text
 from bambu_connector.printago.orders import DirectOrder
 from bambu_connector.service.execute import execute
-from bambu_connector.service.jobs import Jobs
+from bambu_connector.service.jobs import Jobs, Stopped
 from bambu_connector.service.printer import Printer
 from bambu_connector.service.shelf import Shelf
 from bambu_connector.translate import guards
@@ -32,6 +41,7 @@ class Desk:
         self._jobs = jobs
         self._shelf = shelf
         self._spawn = spawn
+        self._waiting_for_files = 0
         self._queue: asyncio.Queue[tuple[Command, DirectOrder, float, Reply]] = asyncio.Queue()
 
     def submit(self, command: Command, *, waits: float, expires: float, reply: Reply) -> None:
@@ -48,9 +58,9 @@ class Desk:
             case orders.PausePrint():
                 self._soon(command, self._direct(command, order), reply)
             case orders.GetStatus():
-                self._soon(command, self._status(), reply)
+                self._soon(command, self._status(command), reply)
             case orders.ListFiles() | orders.DeleteFile():
-                self._soon(command, self._files(command, order), reply)
+                self._soon(command, self._files(command, order, waits), reply)
             case orders.CameraOrder():
                 reply(
                     self._refused(command, NotSupported(f"{command.header.action} is not supported by this version."))
@@ -111,14 +121,20 @@ class Desk:
         return messages.success(command.header, planned.done, acknowledged=done.acknowledged)
 
     async def _stop(self, command: Command) -> Answer:
-        if await self._jobs.stop():
-            return messages.success(command.header, "The job was stopped.", acknowledged=True)
+        stopped = await self._jobs.stop()
+        if stopped is not Stopped.NOTHING:
+            return messages.success(command.header, "The job was stopped.", acknowledged=stopped is Stopped.HERE)
         planned = plan(orders.StopPrint(), self._printer.situation())
+        self._jobs.stop_unexplained()
         self._printer.note_stop()
-        done = await execute(self._printer, planned)
+        try:
+            done = await execute(self._printer, planned)
+        except CommandError:
+            self._printer.forget_stop()
+            raise
         return messages.success(command.header, planned.done, acknowledged=done.acknowledged)
 
-    async def _status(self) -> Answer:
+    async def _status(self, command: Command) -> Answer:
         printer = self._printer
         age = printer.report_age
         if printer.is_connected and age is not None and age > STATUS_FRESH_S:
@@ -127,14 +143,31 @@ class Desk:
                 await printer.waiters.until(lambda: True if printer.reports > seen else None, STATUS_WAIT_S)
         data = printer.status()
         data["report"] = printer.shown.report or None
+        if command.header.tags is not None:
+            data["tags"] = command.header.tags
         return Answer(type=MessageType.STATUS, data=data)
 
-    async def _files(self, command: Command, order: orders.ListFiles | orders.DeleteFile) -> Answer:
+    async def _files(self, command: Command, order: orders.ListFiles | orders.DeleteFile, waits: float) -> Answer:
         guards.guard_storage(self._printer.situation())
+        if self._waiting_for_files >= MAX_WAITING:
+            raise PrinterBusy(f"{MAX_WAITING} commands wait for this printer's storage already.")
+        self._waiting_for_files += 1
+        try:
+            async with asyncio.timeout(waits):
+                await self._shelf.turn.acquire()
+        except TimeoutError:
+            raise Expired("The command waited too long for its turn at the printer's storage.") from None
+        finally:
+            self._waiting_for_files -= 1
+        try:
+            return await self._at_the_shelf(command, order)
+        finally:
+            self._shelf.turn.release()
+
+    async def _at_the_shelf(self, command: Command, order: orders.ListFiles | orders.DeleteFile) -> Answer:
         match order:
             case orders.ListFiles(folder):
-                async with self._shelf.turn:
-                    found = await self._shelf.storage.list_folder(folder)
+                found = await self._shelf.storage.list_folder(folder)
                 files = [
                     {
                         "name": each.name,
@@ -152,8 +185,7 @@ class Desk:
     async def _delete(self, command: Command, name: str) -> Answer:
         if self._jobs.uses(name) or self._is_printed(name):
             raise PrinterBusy(f"{name} belongs to a job that has not ended.")
-        async with self._shelf.turn:
-            existed = await self._shelf.storage.remove(name)
+        existed = await self._shelf.storage.remove(name)
         self._shelf.forget(name)
         if not existed:
             raise FileInvalid(f"There is no file {name} on the printer's storage.")

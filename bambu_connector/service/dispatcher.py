@@ -6,19 +6,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bambu_connector.errors import CommandError, ConnectorError, InvalidMessage, UnknownPrinter
+from bambu_connector.errors import CommandError, ConnectorError, Internal, InvalidMessage, UnknownPrinter
 from bambu_connector.printago import messages
 from bambu_connector.printago.commands import Command, Header, Refusal, parse_command
 from bambu_connector.printago.messages import Answer, Message
 from bambu_connector.printago.topics import Routes
 from bambu_connector.service.clock import Clock
 from bambu_connector.service.desk import Desk
-from bambu_connector.service.journal import Journal, Seen
+from bambu_connector.service.journal import Importance, Journal, Seen
 from bambu_connector.service.ports import Delivery
 from bambu_connector.service.voice import Voice
 from bambu_connector.translate import age
 
-_STARTS: Final = frozenset({"printer_control/start_print_bbl", "printer_control/start_print"})
+_IMPORTANCE: Final = {
+    "printer_control/start_print_bbl": Importance.START,
+    "printer_control/start_print": Importance.START,
+    "printer_control/get_status": Importance.QUESTION,
+    "printer_control/list_files": Importance.QUESTION,
+}
 Post = Callable[[Message], None]
 log = logging.getLogger(__name__)
 
@@ -58,7 +63,20 @@ class Dispatcher:
         self._clock = clock
 
     def deliver(self, delivery: Delivery, post: Post) -> None:
-        """Take one message of a command topic; its answer, if it gets one, goes to `post`."""
+        """Take one message of a command topic; its answer, if it gets one, goes to `post`. Never raises."""
+        try:
+            self._deliver(delivery, post)
+        except Exception:  # a bug in one command must not cost the connection, nor leave the command without an answer
+            log.exception("a bug in taking a command")
+            header = parse_command(delivery.payload).header
+            self._refuse(
+                header, Internal("The connector has a bug here; its log says more."), self._replier(header, post)
+            )
+
+    def _replier(self, header: Header, post: Post) -> Callable[[Answer], None]:
+        return lambda answer: post(self._own.answer(header, answer))
+
+    def _deliver(self, delivery: Delivery, post: Post) -> None:
         if delivery.retain:
             log.info("ignored a retained command on %s: it is old by definition", delivery.topic)
             return
@@ -113,8 +131,8 @@ class Dispatcher:
             key = f"id:{header.command_id}"
         else:
             key = f"dup:{hashlib.sha256(delivery.topic.encode() + bytes(1) + payload).hexdigest()}"
-        is_start = header.command in _STARTS
-        seen = self._journal.note_command(key, payload, is_start=is_start, now=self._clock.monotonic())
+        importance = _IMPORTANCE.get(header.command or "", Importance.COMMAND)
+        seen = self._journal.note_command(key, payload, importance, now=self._clock.monotonic())
         if header.command_id is None and not delivery.dup:
             return False  # without an id and without the broker's mark of a repetition it is a new one
         if seen is Seen.CHANGED:
@@ -139,7 +157,7 @@ class Dispatcher:
         wall = self._clock.wall()
         if age.is_from_the_future(parsed, wall):
             log.warning("%s has a timestamp in the future: the sender's clock or ours is wrong", header.command)
-        if header.timestamp is not None and not age.clock_is_set(wall):
+        if (header.timestamp or header.expires_at) is not None and not age.clock_is_set(wall):
             log.warning("this machine's clock is not set: the age of %s is not judged", header.command)
         try:
             waits, expires = age.seconds_left(parsed, wall)

@@ -6,7 +6,14 @@ from typing import Final
 from bambu_connector.bambu.health import BUSY, SIGNING
 from bambu_connector.bambu.report import Outcome, Reply
 from bambu_connector.bambu.request import GetVersion
-from bambu_connector.errors import CommandError, DeveloperModeRequired, PrinterBusy, PrinterError, TimedOut
+from bambu_connector.errors import (
+    CommandError,
+    DeveloperModeRequired,
+    PrinterBusy,
+    PrinterError,
+    PrinterOffline,
+    TimedOut,
+)
 from bambu_connector.service.printer import Printer
 from bambu_connector.service.requests import Ticket
 from bambu_connector.translate.plan import Plan, Replied, Shown
@@ -92,11 +99,15 @@ async def _replied(printer: Printer, plan: Plan, evidence: Replied) -> Done | No
         return Done(acknowledged=True) if outcome(ticket) is Outcome.SUCCESS else None
 
     done = await printer.waiters.until(replied, REPLY_GRACE_S if evidence.probe else evidence.within)
-    if done is not None or not evidence.probe:
+    if done is not None or not evidence.probe or printer.sessions != ticket.session:
         return done
-    question = printer.send(GetVersion())
+    try:
+        question = printer.send(GetVersion())
+    except PrinterOffline:
+        return None  # it was published: whether it was obeyed nobody knows
 
     def heard() -> Done | None:
-        return replied() or (None if question.reply is None else Done(acknowledged=False))
+        answered = question.reply is not None and printer.sessions == ticket.session
+        return replied() or (Done(acknowledged=False) if answered else None)
 
     return await printer.waiters.until(heard, evidence.within - REPLY_GRACE_S)

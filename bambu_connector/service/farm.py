@@ -112,6 +112,7 @@ class Farm:
             lambda: wires.storage(config, printer.traits),
             keep=settings.storage.keep_files,
             in_use=lambda name: jobs.uses(name),  # noqa: PLW0108 - the jobs are made after the shelf
+            is_reachable=lambda: printer.is_connected,
         )
         tools = Tools(
             printer=printer,
@@ -169,23 +170,27 @@ class Farm:
         """Introduce every printer to Printago, and tell statuses from now on."""
         for unit in self.units.values():
             printer = unit.printer
+            missing = _missing(unit.config)
             data = {
-                "outcome": "paired",
+                "outcome": "failed" if missing else "paired",
                 "dev_id": printer.identity.serial,
                 "dev_name": printer.identity.name,
                 "dev_model": printer.traits.code,
                 "firmware": printer.firmware,
-                "reason": None,
+                "reason": str(missing) if missing else None,
             }
             printer.voice.say(MessageType.PAIRING, data)
             printer.start_speaking()
 
     async def stop(self, grace: float) -> None:
-        """End every job and every session; statuses say offline at the end. Takes about twice `grace` at most."""
+        """End every job and every session; statuses say offline at the end. Jobs have `grace` seconds in all."""
         for unit in self.units.values():
             unit.desk.clear()
-        if self.units:
-            await asyncio.wait([asyncio.create_task(unit.jobs.give_up(grace)) for unit in self.units.values()])
+        ending = [asyncio.create_task(unit.jobs.give_up(grace)) for unit in self.units.values()]
+        if ending:
+            _, late = await asyncio.wait(ending, timeout=grace)
+            for each in late:
+                each.cancel()
         await self.tasks.cancel(CANCEL_S)
         for unit in self.units.values():
             unit.printer.session_closed(Unreachable("The connector was stopped."))

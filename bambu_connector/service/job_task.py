@@ -34,6 +34,8 @@ class Task:
     step: asyncio.Task[None] | None = None
     stops: list[asyncio.Future[None]] = field(default_factory=list)
     stop_deadline: float | None = None
+    stop_session: int = 0
+    """The number of the session on which our last stop was sent."""
     use_ams: bool | None = None
 
     @property
@@ -68,7 +70,7 @@ class Task:
         return messages.success(
             header,
             f"The print {start.name} has begun.",
-            acknowledged=self.out is not None and self.out.ticket.reply is not None,
+            acknowledged=self.out is not None and self.out.is_acknowledged,
             job_id=self.job_id,
             task_name=start.name,
             **names,

@@ -1,11 +1,14 @@
 """Carries the jobs of one printer through, one step at a time. What follows from what stands in `translate.job`."""
 
 import asyncio
+import enum
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
+from bambu_connector.bambu.health import CANCELLED
 from bambu_connector.bambu.request import AmsMapping, Stop
+from bambu_connector.bambu.view import GcodeState, View
 from bambu_connector.errors import (
     Cancelled,
     CommandError,
@@ -13,8 +16,11 @@ from bambu_connector.errors import (
     Expired,
     Internal,
     LinkError,
+    NotAPrinter,
     PrinterBusy,
     PrinterOffline,
+    Unreachable,
+    UploadFailed,
 )
 from bambu_connector.printago import messages, orders
 from bambu_connector.printago.commands import Command
@@ -28,15 +34,27 @@ from bambu_connector.translate import events as told
 from bambu_connector.translate import guards
 from bambu_connector.translate import job as life
 from bambu_connector.translate.job import Do, EndStops, Fail, Job, Kind, Phase, Succeed
-from bambu_connector.translate.recognise import StartMark
+from bambu_connector.translate.recognise import StartMark, is_print_of
 from bambu_connector.translate.start import feed, resolved, start_request
 from bambu_connector.translate.status import NO_PROCESS, Process
 
 MAX_WAITING: Final = 100
 FRESH_WAIT_S: Final = 15.0  # how long a silent printer is waited for right before a start
+RECONNECT_WAIT_S: Final = 60.0  # and a lost session: uploads are when a P1's MQTT is weakest, and cost minutes
 SWEEP_S: Final = 5.0  # a stop does not wait longer for a file to be removed; it is tried again later
 
 _KINDS: Final = {orders.StartPrintBbl: Kind.PRINT, orders.DownloadGcode: Kind.STORE, orders.StartPrint: Kind.START}
+
+
+class Stopped(enum.Enum):
+    """What a stop found."""
+
+    NOTHING = enum.auto()
+    """No job that a stop is meant for."""
+    HERE = enum.auto()
+    """A job that the printer had not been told of."""
+    AT_THE_PRINTER = enum.auto()
+    """A start that the printer had been sent."""
 
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
@@ -57,7 +75,7 @@ class Jobs:
         self._spawn = spawn
         self._tasks: list[Task] = []
         self._starts = Starts()
-        self._transferring = False
+        self._transferring: Task | None = None
         self._ended: Followed | None = None
 
     # -- what others ask -----------------------------------------------------------------------
@@ -79,7 +97,7 @@ class Jobs:
 
     def is_transferring(self) -> bool:
         """A file is being written to the printer."""
-        return self._transferring
+        return self._transferring is not None
 
     def holds_session(self, now: float) -> bool:
         """No `pushall` and no rebuild now."""
@@ -120,10 +138,27 @@ class Jobs:
             use_ams=task.use_ams,
         )
 
+    def late_end(self, view: View) -> told.Event | None:
+        """Return the end of the print that we follow, when the first report of a session shows it ended."""
+        followed = self._starts.followed
+        if followed is None or not is_print_of(followed.mark, view):
+            return None
+        details = {"job": told.job_of(view), "late": True}
+        match view.state:
+            case GcodeState.FINISH:
+                return told.Event("PrintDone", details, terminal=True)
+            case GcodeState.FAILED:
+                name = "PrintCancelled" if view.print_error in CANCELLED else "PrintFailed"
+                return told.Event(name, details | {"print_error": view.print_error_text}, terminal=True)
+            case _:
+                return None
+
     def describe(self, event: told.Event) -> dict[str, Any]:
         """Return an event's details; a print that a command started carries the command's ids."""
         # An end may be told a moment after it was seen: what ended last is what it speaks of.
         followed = self._starts.followed or (self._ended if event.terminal else None)
+        if event.terminal or event.name == "PrintStarted":
+            self._ended = None
         details = event.details
         if followed is None or "job" not in details:
             return details
@@ -163,41 +198,60 @@ class Jobs:
         else:
             self._event(task, life.Turn())
 
-    async def stop(self) -> bool:
-        """Stop the job under way, as the contract's table says; False when there is none that a stop is meant for.
-
-        Returns once the job has ended; raises what the stop ends in.
-        """
-        view = self._printer.view
-        beside = view is not None and view.is_active
-        task = next((each for each in self._tasks if not (beside and each.job.kind is Kind.STORE)), None)
-        if task is None:
-            return False
+    async def stop(self) -> Stopped:
+        """Stop the jobs, as the contract's table says; returns once they have ended, raises what the stop ends in."""
+        # Where a print may be active, it is what a stop is meant for, and not a download beside it.
+        spared = Kind.STORE if self._may_print() else None
+        tasks = [each for each in self._tasks if each.job.kind is not spared]
+        if not tasks:
+            return Stopped.NOTHING
+        task = tasks[0]
+        stopped = Stopped.AT_THE_PRINTER if task.job.phase in life.STARTING else Stopped.HERE
         if task.job.phase in life.STARTING and not self._printer.is_connected:
             raise PrinterOffline("The printer is not connected, and our start was sent before that.")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task.stops.append(done)
         task.stop_deadline = self._printer.clock.monotonic() + self._printer.traits.start_timeout
         step = task.step
-        self._event(task, life.StopAsked())
+        for each in reversed(tasks):  # the first last, so that no other is begun
+            self._event(each, life.StopAsked())
         if step is not None:
             await asyncio.wait({step})  # a stop is done when nothing more is written
             await self._sweep(SWEEP_S)
         await done
-        return True
+        return stopped
+
+    def _may_print(self) -> bool:
+        printer = self._printer
+        if printer.view is None and printer.is_connected:
+            return True
+        return bool(printer.shown.report) and not printer.shown.is_inactive
+
+    def stop_unexplained(self) -> bool:
+        """Have a start of unknown outcome stopped as soon as it is seen; False when there is none."""
+        unexplained = self._starts.unexplained
+        if unexplained is not None:
+            unexplained.stop_asked = True
+        return unexplained is not None
 
     async def give_up(self, grace: float) -> None:
-        """The service stops: what has not been started ends now, a start that is out has `grace` seconds left."""
+        """The service stops: what has not been started ends now, a start that is out has `grace` seconds left.
+
+        To be cancelled by whoever has waited long enough.
+        """
+        steps_ = []
         for task in reversed(self._tasks.copy()):  # the first last, so that no other is begun
             if task.job.phase not in life.STARTING:
-                step = task.step
+                if task.step is not None:
+                    task.step.cancel()
+                    steps_.append(task.step)
                 self._event(task, life.StepFailed(Cancelled("The connector is being stopped.")))
-                if step is not None:
-                    step.cancel()
-                    await asyncio.wait({step}, timeout=grace)
-        if self.start_is_out:
+        try:
+            if steps_:
+                await asyncio.wait(steps_)
             await self._printer.waiters.until(lambda: None if self._tasks else True, grace)
-            for task in list(self._tasks):
+        finally:
+            for task in self._tasks.copy():
                 self._event(task, life.Deadline())
         await self._sweep(grace)
 
@@ -221,8 +275,12 @@ class Jobs:
         """Look whether our start was taken, or its time is over; one of unknown outcome may explain itself."""
         now = self._printer.clock.monotonic()
         view = self._printer.view
+        unexplained = self._starts.unexplained
         for name in self._starts.explain(view, now):
             self._tools.shelf.doom(name)
+        if unexplained and unexplained.stop_asked and self._starts.followed is unexplained.followed:
+            unexplained.stop_asked = False
+            self._publish_stop()
         task = self._tasks[0] if self._tasks else None
         if task is None or task.out is None or task.job.phase not in life.STARTING:
             return
@@ -231,6 +289,8 @@ class Jobs:
             seen = None
         if seen is None and task.job.phase is Phase.STOPPING_SEEN and view is not None and view.is_inactive:
             seen = life.SeenEnded()
+        if task.job.phase is Phase.STOPPING_SEEN and view is not None and self._printer.sessions != task.stop_session:
+            self._event(task, life.StopAsked())  # the stop may have been lost with the session on which it was sent
         deadline = task.out.deadline if task.stop_deadline is None else task.stop_deadline
         if seen is not None:
             self._event(task, seen)
@@ -255,7 +315,10 @@ class Jobs:
     def _end(self, task: Task) -> None:
         first = task is self._tasks[0]
         self._tasks.remove(task)
-        steps.local_path(self._tools, task.number).unlink(missing_ok=True)
+        try:
+            steps.local_path(self._tools, task.number).unlink(missing_ok=True)
+        except OSError as error:
+            self._printer.log.warning("a downloaded file could not be removed here: %s", error)
         if first and self._tasks:
             self._begin(self._tasks[0])
         self._printer.waiters.pulse()
@@ -283,6 +346,7 @@ class Jobs:
             case Do.PUBLISH_START:
                 self._publish_start(task)
             case Do.PUBLISH_STOP:
+                task.stop_session = self._printer.sessions
                 self._publish_stop()
             case Do.REMOVE_FILE | Do.FOLLOW | Do.KEEP_WATCH:
                 self._leave(task, effect)
@@ -341,9 +405,13 @@ class Jobs:
         assert task.start is not None
         transfer = {"file": task.start.file, "size": task.fetched.size}
         self._printer.tell(told.Event("TransferStarted", transfer))
-        self._transferring = True
         try:
-            await steps.store(self._tools, task.fetched, task.start, self._progress(task))
+            async with self._tools.shelf.turn:
+                self._transferring = task
+                await steps.store(self._tools, task.fetched, task.start, self._progress(task))
+        except (Unreachable, NotAPrinter) as error:
+            self._printer.tell(told.Event("TransferFailed", transfer | {"error": str(error)}))
+            raise UploadFailed(str(error)) from error
         except (CommandError, LinkError) as error:
             self._printer.tell(told.Event("TransferFailed", transfer | {"error": str(error)}))
             raise
@@ -351,7 +419,8 @@ class Jobs:
             self._printer.tell(told.Event("TransferFailed", transfer | {"error": "The job was stopped."}))
             raise
         finally:
-            self._transferring = False
+            if self._transferring is task:
+                self._transferring = None
         self._printer.tell(told.Event("TransferDone", transfer))
         if task.job.kind is Kind.STORE:
             name = steps.requested_name(task.order)
@@ -362,14 +431,16 @@ class Jobs:
     async def _judge(self, task: Task) -> life.Event:
         """Ask the guards once more, on a report that is fresh: somebody may have started at the screen meanwhile."""
         printer = self._printer
-        if printer.report_age is None or printer.report_age > guards.FRESH_S:
-            _ = printer.refresh()
-            await printer.waiters.until(self._fresh, FRESH_WAIT_S)
+        if self._fresh() is None:
+            if printer.is_connected and not printer.refresh():
+                printer.wake()
+            await printer.waiters.until(self._fresh, FRESH_WAIT_S if printer.is_connected else RECONNECT_WAIT_S)
         return life.Judged(self._verdict(task))
 
     def _fresh(self) -> bool | None:
         age = self._printer.report_age
-        return True if age is not None and age <= guards.FRESH_S else None
+        known = self._printer.view is not None and age is not None and age <= guards.FRESH_S
+        return True if known else None
 
     def _verdict(self, task: Task) -> ConnectorError | None:
         try:
@@ -398,6 +469,7 @@ class Jobs:
             file=start.file,
             before=view.identity,
             before_state=view.state,
+            before_error=view.print_error,
         )
         try:
             ticket = printer.send(request)
@@ -408,8 +480,8 @@ class Jobs:
         task.out = OutStart(mark, ticket, view.print_error, now + traits.start_timeout, now)
 
     def _publish_stop(self) -> None:
-        self._printer.note_stop()
         try:
             self._printer.send(Stop())
+            self._printer.note_stop()
         except PrinterOffline as error:
             self._printer.log.warning("the stop could not be sent: %s", error)

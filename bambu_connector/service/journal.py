@@ -14,11 +14,18 @@ from typing import Final, Protocol
 
 from bambu_connector.errors import ConfigError, Internal
 
-REMEMBER_S: Final = 24 * 3600.0
-REMEMBER_STARTS_S: Final = 30 * 24 * 3600.0
 REMEMBER_AT_LEAST: Final = 10_000
 BLOCK: Final = 100
 JOB_NUMBERS: Final = 2**31 - 1  # P1S 01.10 clamps what does not fit a signed 32-bit integer
+
+
+class Importance(enum.Enum):
+    """What a command is, to our memory; the value is for how many seconds it is kept beyond the newest 10,000."""
+
+    QUESTION = 0.0
+    """It changes nothing: asked again, at worst it is answered again."""
+    COMMAND = 24 * 3600.0
+    START = 30 * 24 * 3600.0
 
 
 class Seen(enum.Enum):
@@ -33,7 +40,7 @@ class Seen(enum.Enum):
 class Journal(Protocol):
     """What the service asks of its memory."""
 
-    def note_command(self, key: str, payload: bytes, *, is_start: bool, now: float) -> Seen:
+    def note_command(self, key: str, payload: bytes, importance: Importance, *, now: float) -> Seen:
         """Remember a command; say whether it was there already. `now` is monotonic."""
 
     def next_job_number(self) -> int:
@@ -41,23 +48,28 @@ class Journal(Protocol):
 
 
 class Memory:
-    """Commands that were seen, oldest first; starts are kept longer and in a table of their own."""
+    """Commands that were seen, oldest first, in a table for each importance."""
 
     def __init__(self) -> None:
-        self._tables: dict[bool, OrderedDict[str, tuple[float, bytes]]] = {False: OrderedDict(), True: OrderedDict()}
+        self._tables: dict[Importance, OrderedDict[bytes, tuple[float, bytes]]] = {
+            each: OrderedDict() for each in Importance
+        }
 
-    def note(self, key: str, payload: bytes, *, is_start: bool, now: float) -> Seen:
+    def note(self, key: str, payload: bytes, importance: Importance, *, now: float) -> Seen:
         """Remember a command; say whether it was there already."""
-        digest = hashlib.sha256(payload).digest()
+        name, digest = _digest(key.encode("utf-8", "replace")), _digest(payload)
         for table in self._tables.values():
-            if key in table:
-                return Seen.AGAIN if table[key][1] == digest else Seen.CHANGED
-        table = self._tables[is_start]
-        table[key] = (now, digest)
-        keep = REMEMBER_STARTS_S if is_start else REMEMBER_S
-        while len(table) > REMEMBER_AT_LEAST and now - next(iter(table.values()))[0] > keep:
+            if name in table:
+                return Seen.AGAIN if table[name][1] == digest else Seen.CHANGED
+        table = self._tables[importance]
+        table[name] = (now, digest)
+        while len(table) > REMEMBER_AT_LEAST and now - next(iter(table.values()))[0] > importance.value:
             table.popitem(last=False)
         return Seen.NEW
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 class JobNumbers:
@@ -111,9 +123,9 @@ class ProcessJournal:
         self._memory = Memory()
         self._numbers = JobNumbers(state_dir / "job-number")
 
-    def note_command(self, key: str, payload: bytes, *, is_start: bool, now: float) -> Seen:
+    def note_command(self, key: str, payload: bytes, importance: Importance, *, now: float) -> Seen:
         """Remember a command; say whether it was there already."""
-        return self._memory.note(key, payload, is_start=is_start, now=now)
+        return self._memory.note(key, payload, importance, now=now)
 
     def next_job_number(self) -> int:
         """Return a number that no job had before."""

@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from bambu_connector.errors import LinkError, MessageRefused
 from bambu_connector.printago.messages import Message, MessageType
 from bambu_connector.service.ports import PrintagoConnection
 
+WINDOW: Final = 100  # messages on the way at a time
 MAX_EVENTS: Final = 10_000  # the contract's: the oldest go first; answers never go
 log = logging.getLogger(__name__)
 
@@ -21,6 +23,8 @@ class Outbox:
         self._topic_of = topic_of
         self._connection: PrintagoConnection | None = None
         self._waiting: OrderedDict[int, Message] = OrderedDict()
+        self._unsent: deque[int] = deque()
+        self._on_the_way = 0
         self._next = 0
         self._events = 0
         self._empty = asyncio.Event()
@@ -34,10 +38,10 @@ class Outbox:
             return
         self._next += 1
         self._waiting[self._next] = message
+        self._unsent.append(self._next)
         self._empty.clear()
         self._limit(message)
-        if self._connection is not None:
-            self._send(self._next, message)
+        self._send()
 
     def _limit(self, message: Message) -> None:
         if message.type is not MessageType.EVENT:
@@ -52,17 +56,25 @@ class Outbox:
     def connected(self, connection: PrintagoConnection) -> None:
         """There is a connection: send everything that waits, in order."""
         self._connection = connection
-        for key, message in list(self._waiting.items()):
-            self._send(key, message)
+        self._unsent = deque(self._waiting)
+        self._on_the_way = 0
+        self._send()
 
     def disconnected(self) -> None:
         """The connection is gone; what was not confirmed is sent again."""
         self._connection = None
 
-    def _send(self, key: int, message: Message) -> None:
-        sent = self._publish(message)
-        if sent is not None:
-            sent.add_done_callback(lambda future: self._arrived(key, future))
+    def _send(self) -> None:
+        """Send what waits, so much at a time: a day's backlog at once would break the connection that carries it."""
+        while self._connection is not None and self._unsent and self._on_the_way < WINDOW:
+            message = self._waiting.get(self._unsent[0])
+            if message is not None:
+                sent = self._publish(message)
+                if sent is None:
+                    return
+                self._on_the_way += 1
+                sent.add_done_callback(partial(self._arrived, self._unsent[0], self._connection))
+            self._unsent.popleft()
 
     def _publish(self, message: Message) -> asyncio.Future[None] | None:
         assert self._connection is not None
@@ -73,7 +85,9 @@ class Outbox:
             log.debug("not sent yet: %s", error)
             return None
 
-    def _arrived(self, key: int, future: asyncio.Future[None]) -> None:
+    def _arrived(self, key: int, connection: PrintagoConnection, future: asyncio.Future[None]) -> None:
+        if connection is self._connection:
+            self._on_the_way -= 1
         if future.cancelled():
             return
         error = future.exception()
@@ -83,6 +97,7 @@ class Outbox:
             # Sent again it would be refused again, and hold up nothing but our memory.
             log.error("%s; is the user allowed to publish on the topic of messages?", error)
             self._drop(key)
+        self._send()
 
     def _drop(self, key: int) -> None:
         message = self._waiting.pop(key, None)

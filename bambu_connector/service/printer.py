@@ -1,19 +1,20 @@
 """One printer: its session, its folded report, and what follows from one. Decides nothing that is pure elsewhere."""
 
 import asyncio
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bambu_connector.bambu.fold import fold
 from bambu_connector.bambu.models import TRAITS, Model, Traits, model_of_modules, signing_expected
 from bambu_connector.bambu.report import PushStatus, Reply, VersionInfo, parse_report
-from bambu_connector.bambu.request import Request
+from bambu_connector.bambu.request import PushStart, Request
 from bambu_connector.bambu.session import Advice, Rebuild, Session
 from bambu_connector.bambu.view import View
 from bambu_connector.errors import AccessDenied, IdentityMismatch, LinkError, Mute, PrinterOffline, Unreachable
 from bambu_connector.logs import printer_logger
-from bambu_connector.printago.messages import MessageType, timestamp_text
+from bambu_connector.printago.messages import MessageType, print_failure, timestamp_text
 from bambu_connector.service.clock import Clock
 from bambu_connector.service.ports import PrinterConnection
 from bambu_connector.service.requests import Requests, Ticket
@@ -21,7 +22,7 @@ from bambu_connector.service.voice import Voice
 from bambu_connector.service.waiting import Waiters
 from bambu_connector.service.work import Work
 from bambu_connector.translate.coalesce import Pacer, is_flicker
-from bambu_connector.translate.events import Event, EventTracker
+from bambu_connector.translate.events import Event, EventTracker, job_of
 from bambu_connector.translate.situation import Situation
 from bambu_connector.translate.status import Link, StatusWriter
 
@@ -61,6 +62,8 @@ class Printer:
         self.traits = identity.adjust(TRAITS[identity.model])
         self.firmware: str | None = None
         self.reports = 0
+        self.sessions = 0
+        """How many sessions there have been: what was published on one cannot be answered on the next."""
         self.view: View | None = None
         self.link_error: LinkError | None = None
         self.rebuild: asyncio.Future[Rebuild] | None = None
@@ -84,6 +87,8 @@ class Printer:
         self._saw_home = False
         self._homing = False
         self._speaks = False
+        self._held: Event | None = None
+        self._faults: set[type[Exception]] = set()
 
     # -- what is known -------------------------------------------------------------------------
 
@@ -137,6 +142,7 @@ class Printer:
         """A session is up: everything is unknown again until the printer has told it."""
         now = self.clock.monotonic()
         self._connection, self._connecting = connection, False
+        self.sessions += 1
         self.link_error, self._has_access, self._verified = None, True, connection.verified
         self._reconnects += self._ever_connected
         self._ever_connected = True
@@ -168,7 +174,9 @@ class Printer:
             raise PrinterOffline("The printer is not connected.")
         now = self.clock.monotonic()
         try:
-            return self._requests.send(request, self._connection.send, now=now, reports=self.reports)
+            return self._requests.send(
+                request, self._connection.send, now=now, reports=self.reports, session=self.sessions
+            )
         except LinkError as error:
             raise PrinterOffline(f"The printer is not connected: {error}") from error
 
@@ -180,6 +188,11 @@ class Printer:
         advice = self._session.refresh(now)
         self._follow(advice)
         return bool(advice)
+
+    def wake(self) -> None:
+        """Ask a printer that is quiet to say something, which costs it less than a full report."""
+        if self._session is not None and not self.work.holds_session(self.clock.monotonic()):
+            self._follow((PushStart(),))
 
     def suspect(self) -> None:
         """A command had no effect: find out whether the session is deaf."""
@@ -214,6 +227,14 @@ class Printer:
         """Take one message of the report topic; what comes before the session is open is asked for again."""
         if self._connection is None:
             return
+        try:
+            self._take(raw)
+        except Exception as error:  # one message that we cannot bear must cost neither the session nor the others
+            known = type(error) in self._faults
+            self._faults.add(type(error))
+            self.log.log(logging.DEBUG if known else logging.ERROR, "a bug in reading a message", exc_info=error)
+
+    def _take(self, raw: bytes) -> None:
         message = parse_report(raw)
         match message:
             case PushStatus(fields):
@@ -246,10 +267,12 @@ class Printer:
         if changed:
             pressing = before is None or any(before.report.get(key) != folded.get(key) for key in _PRESSING)
             self.work.observe()
+            self._release()
             # The status first: it is what a reader waits for, and each message before it would cost it time.
             if before is None or not was_online or not is_flicker(before.report, folded, fields):
                 self.status_changed(pressing=pressing or not was_online)
-            self._tell(self._tracker.report(self.view, now))
+            late = None if before or self._tracker.awaits_end else self.work.late_end(self.view)
+            self._tell([*([late] if late else []), *self._tracker.report(self.view, now)])
         elif not was_online:
             self.status_changed(pressing=True)
         self._advise(self.view, now, held=held)
@@ -356,23 +379,40 @@ class Printer:
         """We sent a stop: how the print ends is known to be a cancellation."""
         self._tracker.note_stop()
 
+    def forget_stop(self) -> None:
+        """Our stop had no effect: an end that follows later is not its doing."""
+        self._tracker.forget_stop()
+
     def _tell(self, events: list[Event]) -> None:
         for event in events:
-            self.tell(event)
+            if event.name == "PrintStarted" and self.work.start_is_out:
+                self._held = event  # whose print it is will be known in a moment
+            else:
+                self.tell(event)
+
+    def _release(self) -> None:
+        """Tell the beginning of a print that waited for the outcome of our start."""
+        held, self._held = self._held, self._held if self.work.start_is_out else None
+        if held is not None and self._held is None:
+            self.tell(replace(held, details={"job": job_of(self._shown)}))
 
     def tell(self, event: Event) -> None:
-        """Tell one event."""
-        if self._speaks:
-            self.voice.say(MessageType.EVENT, {"event": event.name, **self.work.describe(event)})
+        """Tell one event; one that ended a print of ours with an error is an error message too."""
+        details = self.work.describe(event)
+        self.voice.say(MessageType.EVENT, {"event": event.name, **details})
         self.log.info("%s", event.name)
+        error = details.get("print_error")
+        job = details.get("job", {})
+        if event.name == "PrintFailed" and error and "job_id" in job:
+            self.voice.say(MessageType.ERROR, print_failure(f"The print was stopped by error {error}.", job["job_id"]))
 
     def tick(self) -> None:
         """A second has gone by."""
         now = self.clock.monotonic()
         if self._session is not None and self.work.holds_session(now):
             self._session.excuse(now)
-            if self._session.has_no_base and self.work.quiet_for(now) <= 0:
-                self._follow(self._session.refresh(now))  # the session was lost meanwhile: without a base nobody sees
+            if self.work.quiet_for(now) <= 0:
+                self._follow(self._session.need_base(now))  # lost and made anew meanwhile: without a base nobody sees
         elif self._session is not None:
             if self.work.is_transferring():
                 self._session.excuse(now)
@@ -382,6 +422,7 @@ class Printer:
         if self._speaks and self._reported_at is not None and ONLINE_S <= now - self._reported_at < ONLINE_S + 2:
             self.status_changed(pressing=True)
         self.work.observe()
+        self._release()
         self.work.settle()
         self.waiters.pulse()
 

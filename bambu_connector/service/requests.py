@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bambu_connector.bambu.report import Reply, VersionInfo
+from bambu_connector.bambu.report import Outcome, Reply, VersionInfo
 from bambu_connector.bambu.request import GetVersion, Request
 
 _KEPT: Final = 256  # requests whose reply is still waited for; printers answer within seconds or never
@@ -23,6 +23,8 @@ class Ticket:
     sent_at: float
     reports_before: int
     """How many reports had come when it was published."""
+    session: int = 0
+    """The number of the session on which it was published."""
     reply: Reply | VersionInfo | None = None
 
 
@@ -33,10 +35,12 @@ class Requests:
     _next: int = field(default_factory=lambda: _FIRST_FROM + secrets.randbelow(_FIRST_RANGE))
     _out: OrderedDict[str, Ticket] = field(default_factory=OrderedDict)
 
-    def send(self, request: Request, publish: Callable[[bytes, int], None], *, now: float, reports: int) -> Ticket:
+    def send(
+        self, request: Request, publish: Callable[[bytes, int], None], *, now: float, reports: int, session: int = 0
+    ) -> Ticket:
         """Publish a request under the next id."""
         self._next += 1
-        ticket = Ticket(request, str(self._next), now, reports)
+        ticket = Ticket(request, str(self._next), now, reports, session)
         self._out[ticket.sequence_id] = ticket
         while len(self._out) > _KEPT:
             self._out.popitem(last=False)
@@ -54,7 +58,8 @@ class Requests:
             matches = (reply.group, reply.command) == (ticket.request.group, ticket.request.command)
         if not matches:
             return None
-        del self._out[ticket.sequence_id]
+        if isinstance(reply, VersionInfo) or reply.outcome is not Outcome.UNTOLD:
+            del self._out[ticket.sequence_id]  # after an empty echo the word may still come
         ticket.reply = reply
         return ticket
 

@@ -29,9 +29,15 @@ class Shelf:
     """Keeps order on one printer's storage, which is used by one task at a time, under `turn`."""
 
     def __init__(
-        self, storage: Callable[[], PrinterStorage], *, keep: int | None, in_use: Callable[[str], bool]
+        self,
+        storage: Callable[[], PrinterStorage],
+        *,
+        keep: int | None,
+        in_use: Callable[[str], bool],
+        is_reachable: Callable[[], bool],
     ) -> None:
         self._open = storage
+        self._is_reachable = is_reachable
         self.turn = asyncio.Lock()
         self.stored: list[Stored] = []
         self._keep = keep
@@ -78,6 +84,8 @@ class Shelf:
                 self._sweeping.set()
 
     async def _remove(self, name: str) -> None:
+        if not self._is_reachable():
+            return  # its time-outs would keep the printers waiting that are there
         try:
             async with self.turn:
                 if self._in_use(name):

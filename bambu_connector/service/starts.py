@@ -11,7 +11,7 @@ from bambu_connector.service.execute import refusal
 from bambu_connector.service.requests import Ticket
 from bambu_connector.translate.events import IDLE_WAIT_S
 from bambu_connector.translate.job import Event, Refused, SeenActive, SeenEnded, SeenForeign
-from bambu_connector.translate.recognise import Sighting, StartMark, is_print_of, sight
+from bambu_connector.translate.recognise import Sighting, StartMark, is_another, sight
 
 UNEXPLAINED_S: Final = 300.0
 
@@ -26,6 +26,12 @@ class OutStart:
     deadline: float
     published_at: float
     active_since: float | None = None
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """The printer's reply said success."""
+        reply = self.ticket.reply
+        return isinstance(reply, Reply) and reply.outcome is Outcome.SUCCESS
 
     def look(self, view: View | None, now: float) -> Event | None:
         """Return what the reply and the newest report say of it."""
@@ -54,6 +60,8 @@ class OutStart:
     def _failure(self, view: View) -> Event | None:
         """An error that appears after the start, while nothing runs, says why nothing will."""
         error = view.print_error
+        if error == 0:
+            self.error_before = 0  # cleared: should it come again, it is about this start
         if not error or error == self.error_before or not view.is_inactive:
             return None
         if error in SIGNING:
@@ -96,7 +104,7 @@ class Followed:
         """Say whether the print is over: the printer says so, has been idle for a while, or prints something else."""
         if view.state is not GcodeState.IDLE:
             self.idle_since = None
-            return view.is_inactive or (view.is_active and not is_print_of(self.mark, view))
+            return view.is_inactive or (view.is_active and is_another(self.mark, view))
         if self.idle_since is None:
             self.idle_since = now
         return now - self.idle_since >= IDLE_WAIT_S
@@ -109,6 +117,8 @@ class Unexplained:
     start: OutStart
     followed: Followed
     since: float
+    stop_asked: bool = False
+    """Somebody stopped it: it is stopped as soon as it is seen."""
 
 
 @dataclass(slots=True)

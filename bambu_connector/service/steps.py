@@ -185,7 +185,6 @@ def _inspect(path: Path, requested: str, plate: int | None, order: JobOrder) -> 
 
 
 async def store(tools: Tools, fetched: Fetched, start: Start, progress: Progress) -> None:
-    """Put the file on the printer's storage."""
+    """Put the file on the printer's storage, whose turn the caller has."""
     assert fetched.path is not None, "a file that is already on the printer is not stored"
-    async with tools.shelf.turn:
-        await tools.shelf.storage.put(fetched.path, start.file, progress)
+    await tools.shelf.storage.put(fetched.path, start.file, progress)

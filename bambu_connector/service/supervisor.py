@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from bambu_connector.service.ports import PrintagoConnection, PrintagoLink
 from bambu_connector.service.tasks import forever
 from bambu_connector.service.uplink import Uplink
 
-JOB_GRACE_S: Final = 3.0
+JOB_GRACE_S: Final = 4.0
 DRAIN_S: Final = 1.5
 GOODBYE_S: Final = 1.0  # with the above well below the 10 s in which an orderly stop must be done
 _ANNOUNCED: Final = "announced.json"
@@ -27,16 +28,28 @@ log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """Runs one configuration; the caller holds the state directory's lock."""
+    """Runs one configuration; the caller holds the state directory's lock.
+
+    `last_resort` is called when the orderly end begins: it has to see to it that threads which hang do not outlive it.
+    """
 
     def __init__(
-        self, config: Config, wires: Wires, link: PrintagoLink, *, journal: Journal, clock: Clock, notifier: Notifier
+        self,
+        config: Config,
+        wires: Wires,
+        link: PrintagoLink,
+        *,
+        journal: Journal,
+        clock: Clock,
+        notifier: Notifier,
+        last_resort: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._state_dir = config.connector.state_dir
         self._notifier = notifier
         self._outbox = Outbox(topics_of(config).message)
         self.farm = Farm(config, wires, journal=journal, post=self._outbox.post, clock=clock)
+        self._last_resort = last_resort
         self._introduced = False
         self._stopping = asyncio.Event()
         self._uplink = Uplink(
@@ -62,6 +75,7 @@ class Supervisor:
         log.info("running with %d printers", len(self.farm.units))
         await self._until_stopped()
         log.info("stopping")
+        self._last_resort()
         self._notifier.say(STOPPING=1)
         await self._stop(uplink)
 

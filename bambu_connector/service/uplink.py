@@ -63,10 +63,10 @@ class Uplink:
     async def _session(self) -> None:
         connection = await self._link.connect(self._accept)
         try:
-            # The broker's word that it has it is not waited for: commands may be on their way already.
-            _ = connection.publish(self._availability, b"connected", qos=1, retain=True)
             self._connection = connection
             await connection.subscribe(self._routes.topics())
+            # Not before the subscription: who reads `connected` may command. The broker's PUBACK is not waited for.
+            _ = connection.publish(self._availability, b"connected", qos=1, retain=True)
             log.info("connected to Printago's broker, MQTT %s", connection.protocol)
             self._outbox.connected(connection)
             self._on_connected(connection)

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from bambu_connector.bambu.view import View
 from bambu_connector.translate.events import Event
 from bambu_connector.translate.status import Process
 
@@ -38,6 +39,9 @@ class Work(Protocol):
 
     def settle(self) -> None:
         """The same, after the events were told: has a print of ours ended?"""
+
+    def late_end(self, view: View) -> Event | None:
+        """Return the end of a print of ours that the first report of a session shows ended."""
 
     def describe(self, event: Event) -> dict[str, Any]:
         """Return the details of an event, with the ids of the command that began its print."""

@@ -86,6 +86,10 @@ class EventTracker:
         self._cancelled = True
         self._stop_ahead = self._known is not None and self._known.is_inactive
 
+    def forget_stop(self) -> None:
+        """Our stop had no effect."""
+        self._cancelled = self._stop_ahead = False
+
     def report(self, view: View, now: float) -> list[Event]:
         """Compare with the view before; the first of a session is a baseline and makes nothing."""
         before, self._before = self._before, view
@@ -94,8 +98,11 @@ class EventTracker:
         self._cancelled = self._cancelled or cancels
         found = self._settle(now)
         if before is None:
-            if self._ending is not None and not self._ending.sure and view.is_active:
-                self._ending = None
+            if self._ending is not None and not self._ending.sure:
+                if view.state is GcodeState.FINISH:
+                    return [*found, *self._done(self._ending.details)]
+                if view.is_active:
+                    self._ending = None
             return found
         found += _state_events(before, view)
         if known is not None and (view.is_active or view.is_inactive):
@@ -103,6 +110,11 @@ class EventTracker:
         found += _health_events(before, view)
         found += _filament_events(before, view)
         return found
+
+    @property
+    def awaits_end(self) -> bool:
+        """A print is over whose end has not been told yet."""
+        return self._ending is not None
 
     def tick(self, now: float) -> list[Event]:
         """Let an end whose cause was waited for out."""
@@ -149,7 +161,8 @@ class EventTracker:
 
     def _end(self, before: View, view: View, now: float) -> list[Event]:
         # At the end firmware may zero progress and layers: the last ones of the print are told.
-        details = {"job": job_of(before) | {"percent": view.percent or before.percent}}
+        percent = view.percent if view.state is GcodeState.FINISH and view.percent else before.percent
+        details = {"job": job_of(before) | {"percent": percent}}
         if view.state is GcodeState.FINISH:
             return self._done(details)
         sure = view.state is GcodeState.FAILED

@@ -106,7 +106,7 @@ def guard_stop(now: Situation) -> View | None:
     """There must be something to stop, or nobody knows; a job of ours is stopped before this is asked."""
     need_connection(now)
     need_obedience(now.view)
-    if now.view is not None and now.view.is_inactive and not now.job_under_way:
+    if now.view is not None and now.view.is_inactive and not (now.job_under_way or now.start_unexplained):
         raise WrongState(f"There is nothing to stop: the printer's state is {state_text(now.view)}.")
     return now.view
 

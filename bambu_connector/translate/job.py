@@ -328,6 +328,7 @@ _TABLE: Final[Mapping[tuple[Phase, type[Event]], _Handler]] = {
     (Phase.STOPPING, StopAsked): _stop_again,
     (Phase.STOPPING, Deadline): _stop_deadline,
     (Phase.STOPPING_SEEN, SeenEnded): _stopped,
+    (Phase.STOPPING_SEEN, SeenForeign): _stopped,
     (Phase.STOPPING_SEEN, StopAsked): _stop_again,
     (Phase.STOPPING_SEEN, Deadline): _stop_deadline,
 }

@@ -105,7 +105,7 @@ def plan(order: DirectOrder | orders.StopPrint, now: Situation) -> Plan:
 
 def _stop(now: Situation) -> Plan:
     view = guards.guard_stop(now)
-    if view is None or view.state is None or not (view.is_active or view.is_inactive):
+    if view is None or not view.is_active:
         return Plan(request.Stop(), Replied(STATE_S, probe=False), "The printer took the stop.")
     return Plan(request.Stop(), Shown(lambda after: after.is_inactive, STATE_S), "The print was stopped.")
 

@@ -29,6 +29,7 @@ class StartMark:
     file: str
     before: JobIdentity
     before_state: GcodeState | None
+    before_error: int | None = None
 
 
 def sight(mark: StartMark, view: View, *, active_for: float) -> Sighting:
@@ -38,11 +39,12 @@ def sight(mark: StartMark, view: View, *, active_for: float) -> Sighting:
     if view.is_active:
         if ours:
             return Sighting.OURS_ACTIVE
-        changed = _names_another(mark, identity)
-        return Sighting.FOREIGN if changed or active_for >= SETTLE_S else Sighting.NOTHING
+        # As long as nothing has changed to another print, it may be ours whose names are still to come.
+        return Sighting.FOREIGN if _names_another(mark, identity) else Sighting.NOTHING
     if ours and view.is_inactive and view.state is not GcodeState.IDLE:
         # An old FINISH lingers after a start on some models, already under the new name.
-        ended = view.state is not mark.before_state or view.print_error in CANCELLED
+        cancelled = view.print_error in CANCELLED and view.print_error != mark.before_error
+        ended = cancelled or view.state is not mark.before_state
         return Sighting.OURS_ENDED if ended else Sighting.NOTHING
     return Sighting.NOTHING
 
@@ -50,6 +52,16 @@ def sight(mark: StartMark, view: View, *, active_for: float) -> Sighting:
 def is_print_of(mark: StartMark, view: View) -> bool:
     """Say whether what the printer shows, active or ended, is the print of this start."""
     return _is_ours(mark, view.identity, settled=True)
+
+
+def is_another(mark: StartMark, view: View) -> bool:
+    """Say whether what the printer shows is certainly another print; one without a name is not."""
+    identity = view.identity
+    if _is_ours(mark, identity, settled=True):
+        return False
+    number = None if mark.job_number is None else str(mark.job_number)
+    named = identity.name is not None and not _same_name(mark, identity)
+    return named or identity.subtask_id not in (None, number)
 
 
 def _is_ours(mark: StartMark, identity: JobIdentity, *, settled: bool) -> bool:

@@ -59,10 +59,14 @@ def test_a_session_that_must_be_quiet_asks_for_no_report() -> None:
     assert kinds(Session(pushall_interval=INTERVAL, now=0.0).open(0.0, quiet=True)) == [GetVersion]
 
 
-def test_a_session_without_a_question_for_a_full_report_has_no_base() -> None:
-    asked = opened(quiet=True)
-    asked.refresh(1.0)
-    assert [each.has_no_base for each in (opened(quiet=True), asked, opened())] == [True, False, False]
+def test_a_session_without_a_base_asks_for_one_again_and_again_but_not_often() -> None:
+    session = opened(quiet=True)
+    asked = [now for now in range(1, 100) if kinds(session.need_base(float(now))) == [PushAll]]
+    assert asked == [1, 31, 61, 91]
+
+
+def test_a_session_with_a_base_needs_none() -> None:
+    assert healthy().need_base(1000.0) == ()
 
 
 def test_a_healthy_session_needs_nothing() -> None:

@@ -16,7 +16,7 @@ from bambu_connector.config import PrinterConfig
 from bambu_connector.errors import DownloadFailed, FileInvalid, LinkError, Unreachable
 from bambu_connector.links.wire import Delivery, Downloaded, Progress, StoredFile
 from bambu_connector.secret import Secret
-from bambu_connector.service.journal import Memory, Seen
+from bambu_connector.service.journal import Importance, Memory, Seen
 from bambu_connector.virtual.faults import Faults
 from bambu_connector.virtual.models import find_model
 from bambu_connector.virtual.printer import Machine
@@ -412,8 +412,8 @@ class FakeJournal:
         self._memory = Memory()
         self.job_number = 4710
 
-    def note_command(self, key: str, payload: bytes, *, is_start: bool, now: float) -> Seen:
-        return self._memory.note(key, payload, is_start=is_start, now=now)
+    def note_command(self, key: str, payload: bytes, importance: Importance, *, now: float) -> Seen:
+        return self._memory.note(key, payload, importance, now=now)
 
     def next_job_number(self) -> int:
         self.job_number += 1

@@ -9,8 +9,7 @@ from bambu_connector.service.journal import (
     BLOCK,
     JOB_NUMBERS,
     REMEMBER_AT_LEAST,
-    REMEMBER_S,
-    REMEMBER_STARTS_S,
+    Importance,
     JobNumbers,
     Memory,
     ProcessJournal,
@@ -20,39 +19,46 @@ from bambu_connector.service.journal import (
 # -- commands --------------------------------------------------------------------------------------
 
 
-def note(memory: Memory, key: str, payload: bytes = b"x", *, is_start: bool = False, now: float = 0.0) -> Seen:
-    return memory.note(key, payload, is_start=is_start, now=now)
+def note(
+    memory: Memory, key: str, payload: bytes = b"x", importance: Importance = Importance.COMMAND, *, now: float = 0.0
+) -> Seen:
+    return memory.note(key, payload, importance, now=now)
 
 
-@pytest.mark.parametrize("is_start", [False, True])
-def test_a_command_is_new_once_and_a_changed_one_is_known_too(is_start: bool) -> None:
+@pytest.mark.parametrize("importance", Importance)
+def test_a_command_is_new_once_and_a_changed_one_is_known_too(importance: Importance) -> None:
     memory = Memory()
-    assert note(memory, "a", is_start=is_start) is Seen.NEW
-    assert note(memory, "a", is_start=is_start) is Seen.AGAIN
-    assert note(memory, "a", b"y", is_start=is_start) is Seen.CHANGED
-    assert note(memory, "a", is_start=not is_start) is Seen.AGAIN
+    assert note(memory, "a", importance=importance) is Seen.NEW
+    assert note(memory, "a", importance=importance) is Seen.AGAIN
+    assert note(memory, "a", b"y", importance=importance) is Seen.CHANGED
+    assert [note(memory, "a", importance=each) for each in Importance] == [Seen.AGAIN] * 3
     assert note(memory, "b") is Seen.NEW
 
 
-@pytest.mark.parametrize(("is_start", "kept"), [(False, REMEMBER_S), (True, REMEMBER_STARTS_S)])
-def test_commands_are_forgotten_after_their_time_but_never_the_newest_ten_thousand(is_start: bool, kept: float) -> None:
+@pytest.mark.parametrize(
+    ("importance", "kept"),
+    [(Importance.QUESTION, 0.0), (Importance.COMMAND, 24 * 3600.0), (Importance.START, 30 * 24 * 3600.0)],
+)
+def test_commands_are_forgotten_after_their_time_but_never_the_newest_ten_thousand(
+    importance: Importance, kept: float
+) -> None:
     memory = Memory()
     for number in range(REMEMBER_AT_LEAST + 5):
-        note(memory, str(number), is_start=is_start, now=0.0)
-    note(memory, "later", is_start=is_start, now=kept - 1)
-    assert note(memory, "0", is_start=is_start, now=kept) is Seen.AGAIN
-    note(memory, "much later", is_start=is_start, now=kept + 1)
+        note(memory, str(number), importance=importance, now=0.0)
+    assert note(memory, "0", importance=importance, now=kept) is Seen.AGAIN
+    note(memory, "later", importance=importance, now=kept + 1)
     assert sum(len(table) for table in memory._tables.values()) == REMEMBER_AT_LEAST
-    assert note(memory, str(REMEMBER_AT_LEAST + 4), is_start=is_start, now=2 * kept) is Seen.AGAIN
-    assert note(memory, "0", is_start=is_start, now=kept + 1) is Seen.NEW
+    assert note(memory, str(REMEMBER_AT_LEAST + 4), importance=importance, now=2 * kept) is Seen.AGAIN
+    assert note(memory, "0", importance=importance, now=kept + 1) is Seen.NEW
 
 
 def test_many_other_commands_do_not_drive_a_start_out() -> None:
     memory = Memory()
-    note(memory, "start", is_start=True)
+    note(memory, "start", importance=Importance.START)
+    two_days = 2 * 24 * 3600.0
     for number in range(2 * REMEMBER_AT_LEAST):
-        note(memory, str(number), now=REMEMBER_S * 2)
-    assert note(memory, "start", is_start=True, now=REMEMBER_S * 2) is Seen.AGAIN
+        note(memory, str(number), now=two_days)
+    assert note(memory, "start", importance=Importance.START, now=two_days) is Seen.AGAIN
 
 
 # -- numbers ---------------------------------------------------------------------------------------
@@ -105,6 +111,6 @@ def test_a_counter_that_cannot_be_written_gives_no_number_and_a_sentence(tmp_pat
 
 def test_the_journal_of_a_process_remembers_and_counts(tmp_path: Path) -> None:
     journal = ProcessJournal(tmp_path)
-    assert journal.note_command("a", b"x", is_start=False, now=0.0) is Seen.NEW
-    assert journal.note_command("a", b"x", is_start=False, now=1.0) is Seen.AGAIN
+    assert journal.note_command("a", b"x", Importance.COMMAND, now=0.0) is Seen.NEW
+    assert journal.note_command("a", b"x", Importance.COMMAND, now=1.0) is Seen.AGAIN
     assert journal.next_job_number() != journal.next_job_number()
