@@ -149,6 +149,8 @@ class Desk:
 
     async def _files(self, command: Command, order: orders.ListFiles | orders.DeleteFile, waits: float) -> Answer:
         guards.guard_storage(self._printer.situation())
+        if isinstance(order, orders.DeleteFile):
+            self._need_unused(order.file_name)
         if self._waiting_for_files >= MAX_WAITING:
             raise PrinterBusy(f"{MAX_WAITING} commands wait for this printer's storage already.")
         self._waiting_for_files += 1
@@ -183,13 +185,16 @@ class Desk:
                 assert_never(order)
 
     async def _delete(self, command: Command, name: str) -> Answer:
-        if self._jobs.uses(name) or self._is_printed(name):
-            raise PrinterBusy(f"{name} belongs to a job that has not ended.")
+        self._need_unused(name)  # a job may have taken it while we waited for the storage
         existed = await self._shelf.storage.remove(name)
         self._shelf.forget(name)
         if not existed:
             raise FileInvalid(f"There is no file {name} on the printer's storage.")
         return messages.success(command.header, f"{name} was deleted.", acknowledged=True)
+
+    def _need_unused(self, name: str) -> None:
+        if self._jobs.uses(name) or self._is_printed(name):
+            raise PrinterBusy(f"{name} belongs to a job that has not ended.")
 
     def _is_printed(self, name: str) -> bool:
         """Say whether the active print is, or may be, of this file."""

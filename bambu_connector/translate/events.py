@@ -1,6 +1,7 @@
 """What is worth telling once: two views of one session compared (contract, section 7)."""
 
 from dataclasses import dataclass
+from operator import is_
 from typing import Any, Final
 
 from bambu_connector.bambu.health import CANCELLED, HealthEntry, is_filament_runout, read_health
@@ -15,6 +16,10 @@ CANCEL_WAIT_S: Final = (
 )
 IDLE_WAIT_S: Final = 5.0  # P2S leaves RUNNING for a moment when its AMS changes to another spool
 _RUNOUT_STAGE: Final = 6
+_SPOKEN_OF: Final = (
+    *("gcode_state", "print_type", "print_error", "hms", "stg_cur"),
+    *("ams", "device", "vir_slot", "vt_tray"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,8 @@ class EventTracker:
         """Compare with the view before; the first of a session is a baseline and makes nothing."""
         before, self._before = self._before, view
         known, self._known = self._known, view if view.is_active or view.is_inactive else self._known
+        if before is not None and _has_nothing_new(before, view):
+            return self._settle(now)
         cancels = view.print_error in CANCELLED and not (before and before.print_error in CANCELLED)
         self._cancelled = self._cancelled or cancels
         found = self._settle(now)
@@ -172,6 +179,11 @@ class EventTracker:
     def _done(self, details: Details) -> list[Event]:
         self._ending, self._cancelled = None, False
         return [Event("PrintDone", details, terminal=True)]
+
+
+def _has_nothing_new(before: View, view: View) -> bool:
+    """Say whether a report left alone all that events speak of, as most do."""
+    return all(map(is_, map(before.report.get, _SPOKEN_OF), map(view.report.get, _SPOKEN_OF)))
 
 
 def _state_events(before: View, view: View) -> list[Event]:

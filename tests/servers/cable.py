@@ -41,6 +41,12 @@ class Cable:
         """Lead to the target again."""
         self._plugged = True
 
+    def lead_to(self, target: tuple[str, int]) -> None:
+        """Break every connection, and lead elsewhere from now on."""
+        self._target = target
+        self.unplug()
+        self.plug()
+
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:

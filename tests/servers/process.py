@@ -60,9 +60,7 @@ def workspace() -> Iterator[Path]:
 class Child:
     """One process whose output goes to a file; it and all that it forked end with the `with` block."""
 
-    def __init__(
-        self, argv: Sequence[str | Path], log: Path, *, root: bool = False, cwd: Path | None = None
-    ) -> None:
+    def __init__(self, argv: Sequence[str | Path], log: Path, *, root: bool = False, cwd: Path | None = None) -> None:
         self.log = log
         self._name = Path(argv[0]).name
         self._root = root

@@ -1,0 +1,137 @@
+"""The options before the command, and how errors end."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bambu_connector.cli import main as main_module
+from bambu_connector.cli.main import Settings, cli, main
+from bambu_connector.errors import AccessDenied, ConfigError, ConnectorError, NotAPrinter, UsageError
+from tests.e2e.bench import ROOT, Service
+
+COMMANDS = ["run", "status", "send", "printers", "check", "virtual-printer", "demo"]
+
+
+def ended(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *argv: str) -> tuple[int, str, str]:
+    """Return exit code and output of the whole command line, in this process."""
+    monkeypatch.setattr(sys, "argv", ["bambu-connector", *argv])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    out, err = capsys.readouterr()
+    code = ending.value.code
+    assert isinstance(code, int)
+    return code, out, err
+
+
+def test_help_lists_every_command() -> None:
+    result = CliRunner().invoke(cli, ["--help"])
+    assert result.exit_code == 0
+    assert [name for name in COMMANDS if f"\n  {name} " not in result.output] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_each_command_explains_itself(command: str, option: str) -> None:
+    result = CliRunner().invoke(cli, [command, option])
+    assert result.exit_code == 0
+    assert result.output.startswith("Usage: ")
+    assert len(result.output.splitlines()) > 4
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = {"aiohttp", "paho", "cryptography", "yaml", "orjson", "rich", "ftputil", "amqtt"}
+    code = (
+        "import sys; sys.argv = ['bambu-connector', '--help']\n"
+        "from bambu_connector.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"sys.exit(' '.join({heavy!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "\n")  # sys.exit("") is 1, and prints what was loaded
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["fly"],
+        ["--log-level", "loud", "check"],
+        ["--log-format", "xml", "check"],
+        ["send"],
+        ["send", "left"],
+        ["send", "left", "home"],
+        ["send", "left", "movement_control/"],
+        ["status", "--fast"],
+        ["printers", "left"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2_and_says_why(
+    argv: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = ended(capsys, monkeypatch, *argv)
+    assert (code, out) == (2, "")
+    assert err.startswith("Usage: ")
+    assert "Error: " in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectorError("It failed."), 1),
+        (UsageError("That cannot be."), 2),
+        (ConfigError("a.yaml:1: x: no", "a.yaml:2: y: no"), 3),
+        (AccessDenied("The code is refused."), 5),
+        (NotAPrinter("That is a toaster."), 6),
+    ],
+)
+def test_an_error_is_told_in_a_sentence_and_decides_the_exit_code(
+    error: ConnectorError, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setattr(main_module, "cli", failing)
+    assert ended(capsys, monkeypatch) == (code, "", f"bambu-connector: {error}\n")
+
+
+def test_ctrl_c_ends_without_a_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command()
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "cli", interrupted)
+    code, _, err = ended(capsys, monkeypatch)
+    assert code == 130
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_goes_away_is_no_accident(desk: Service) -> None:
+    with subprocess.Popen(
+        [*desk.argv, "printers", "--json"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == ""
+        assert running.wait(20) == 1
+
+
+def test_a_configuration_that_is_not_there_ends_with_3(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "nowhere.yaml"
+    code, out, err = ended(capsys, monkeypatch, "--config", str(path), "check")
+    assert (code, out) == (3, "")
+    assert str(path) in err
+
+
+def test_settings_find_the_file_by_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("connector: {id: by-environment}\n")
+    settings = Settings(environ={"BAMBU_CONNECTOR_CONFIG": str(path), "HOME": str(tmp_path)})
+    assert settings.load().connector.id == "by-environment"

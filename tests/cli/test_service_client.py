@@ -1,0 +1,75 @@
+"""Asking a running service: its answers, its refusals, and its end."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bambu_connector.cli.service_client import Service, ServiceRefused
+from bambu_connector.errors import ConnectorError
+from bambu_connector.service.control import SOCKET_NAME
+
+
+@contextmanager
+def answering(folder: Path, *answers: Any) -> Iterator[list[Any]]:
+    """A service that answers the first question with these objects and hangs up; yields what it was asked."""
+    asked: list[Any] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(folder / SOCKET_NAME))
+        listener.listen()
+        thread = threading.Thread(target=_serve, args=(listener, answers, asked))
+        thread.start()
+        yield asked
+        thread.join(5)
+
+
+def _serve(listener: socket.socket, answers: Sequence[Any], asked: list[Any]) -> None:
+    channel, _ = listener.accept()
+    with channel, channel.makefile("rwb") as file:
+        asked.append(json.loads(file.readline()))
+        for each in answers:
+            file.write(json.dumps(each).encode() + b"\n")
+
+
+def ask(folder: Path) -> list[Any]:
+    service = Service.find(folder)
+    assert service is not None
+    try:
+        return list(service.ask({"do": "status", "printer": None}))
+    finally:
+        service.close()
+
+
+def test_without_a_socket_there_is_no_service(tmp_path: Path) -> None:
+    assert Service.find(tmp_path) is None
+
+
+def test_a_socket_that_a_dead_service_left_is_no_service(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(tmp_path / SOCKET_NAME))
+    assert Service.find(tmp_path) is None
+
+
+def test_progress_comes_before_the_answer(tmp_path: Path) -> None:
+    progress = [{"progress": {"stage": stage, "percent": 1}} for stage in ("download", "upload")]
+    with answering(tmp_path, *progress, {"answer": {"type": "success"}}, {"never": "read"}) as asked:
+        assert ask(tmp_path) == [*progress, {"answer": {"type": "success"}}]
+    assert asked == [{"do": "status", "printer": None}]
+
+
+def test_a_refusal_carries_its_code_and_its_exit_code(tmp_path: Path) -> None:
+    refusal = {"error": "There is no printer x here.", "code": "unknown_printer", "exit_code": 2}
+    with answering(tmp_path, refusal), pytest.raises(ServiceRefused, match="no printer x") as error:
+        ask(tmp_path)
+    assert (error.value.code, error.value.exit_code) == ("unknown_printer", 2)
+
+
+@pytest.mark.parametrize("answers", [(), ({"progress": {"stage": "upload", "percent": 50}},)], ids=["none", "half"])
+def test_a_service_that_ends_before_it_answers_is_told(tmp_path: Path, answers: tuple[Any, ...]) -> None:
+    with answering(tmp_path, *answers), pytest.raises(ConnectorError, match="ended before it answered"):
+        ask(tmp_path)
