@@ -97,6 +97,10 @@ class Printer:
         """There is a session with the printer's broker."""
         return self._connection is not None
 
+    def was_tried(self) -> bool | None:
+        """True once the printer has told its state, or could not be reached; None before."""
+        return True if self.view is not None or self.link_error is not None else None
+
     @property
     def is_online(self) -> bool:
         """There is a session, and a report came within 60 s."""

@@ -21,6 +21,7 @@ from bambu_connector.service.tasks import forever
 from bambu_connector.service.uplink import Uplink
 
 JOB_GRACE_S: Final = 4.0
+FIRST_CONTACT_S: Final = 2.0
 DRAIN_S: Final = 1.5
 GOODBYE_S: Final = 1.0  # with the above well below the 10 s in which an orderly stop must be done
 _ANNOUNCED: Final = "announced.json"
@@ -59,6 +60,7 @@ class Supervisor:
             availability=self.farm.topics.availability_topic(),
             deliver=lambda delivery: self.farm.dispatcher.deliver(delivery, self._outbox.post),
             on_connected=self._connected,
+            first_contact=self._first_contact,
             clock=clock,
         )
         self._control = Control(self.farm)
@@ -104,6 +106,13 @@ class Supervisor:
         log.info("stopped")
 
     # -- Printago is there ---------------------------------------------------------------------
+
+    async def _first_contact(self) -> None:
+        """Wait until every printer has told its state or could not be reached, at most a few seconds in all."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_CONTACT_S):
+                for unit in self.farm.units.values():
+                    await unit.printer.waiters.until(unit.printer.was_tried, FIRST_CONTACT_S)
 
     def _connected(self, connection: PrintagoConnection) -> None:
         self._clear_removed(connection)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from bambu_connector.errors import LinkError
 from bambu_connector.printago.topics import Routes
@@ -26,6 +26,7 @@ class Uplink:
         availability: str,
         deliver: Callable[[Delivery], None],
         on_connected: Callable[[PrintagoConnection], None],
+        first_contact: Callable[[], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._link = link
@@ -34,6 +35,7 @@ class Uplink:
         self._availability = availability
         self._deliver = deliver
         self._on_connected = on_connected
+        self._first_contact = first_contact
         self._clock = clock
         self._connection: PrintagoConnection | None = None
         self._takes_commands = True
@@ -64,6 +66,8 @@ class Uplink:
         connection = await self._link.connect(self._accept)
         try:
             self._connection = connection
+            # Commands that the broker kept while we were away come with the subscription: who is to obey must be there.
+            await self._first_contact()
             await connection.subscribe(self._routes.topics())
             # Not before the subscription: who reads `connected` may command. The broker's PUBACK is not waited for.
             _ = connection.publish(self._availability, b"connected", qos=1, retain=True)

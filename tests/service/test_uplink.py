@@ -36,8 +36,13 @@ class Station:
             availability=AVAILABILITY,
             deliver=self.take,
             on_connected=self.connected.append,
+            first_contact=self.first_contact,
             clock=FakeClock(),
         )
+
+    async def first_contact(self) -> None:
+        """Every printer has been tried."""
+        assert not self.availability or self.broker.connections[1:], "commands may come before the printers were tried"
 
     def take(self, delivery: Delivery) -> None:
         assert not self.broker.connections[-1].acknowledged or self.taken
@@ -55,7 +60,7 @@ async def station(*, up: bool = True) -> AsyncIterator[Station]:
     result = Station()
     running = asyncio.create_task(result.uplink.run())
     if up:
-        await until(lambda: result.connected)
+        await until(lambda: result.connected and result.availability[-1:] == [b"connected"])
     try:
         yield result
     finally:
