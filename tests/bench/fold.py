@@ -1,11 +1,9 @@
-"""How long a report takes from bytes to folded state, against the least that it can cost: `python -m tests.bench.fold`.
+"""How long a report takes from bytes to folded state, against the least that it can cost.
 
 The floor is orjson and a plain deep merge that knows none of the rules. Medians of interleaved rounds.
 """
 
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -14,8 +12,10 @@ from bambu_connector.bambu.fold import fold
 from bambu_connector.bambu.report import PushStatus, parse_report
 from tests import captures
 from tests.bambu.reports import as_delta, h2d, p1s, tray
+from tests.bench.table import Row, interleaved
 
 ROUNDS = 61
+QUICK_ROUNDS = 15
 Fields = dict[str, Any]
 
 DELTA = as_delta(
@@ -56,35 +56,24 @@ def floor(base: Fields, raw: bytes) -> Fields:
     return plain_merge(base, orjson.loads(raw)["print"])
 
 
-def microseconds(work: Callable[[Fields, bytes], object], base: Fields, raw: bytes, count: int) -> float:
-    """Return how long one call takes, of `count`."""
-    began = time.perf_counter()
-    for _ in range(count):
-        work(base, raw)
-    return (time.perf_counter() - began) / count * 1e6
-
-
-def compare(name: str, base: Fields, raw: bytes, goal: float | None) -> None:
-    """Print one line: both medians, their ratio, the goal."""
+def compare(name: str, base: Fields, raw: bytes, *, at_most: float | None, quick: bool) -> Row:
+    """Measure both."""
     count = max(20, 200_000 // len(raw))
-    rounds = [(microseconds(ours, base, raw, count), microseconds(floor, base, raw, count)) for _ in range(ROUNDS)]
-    mine, least = (statistics.median(column) for column in zip(*rounds, strict=True))
-    aim = f"goal {goal}" if goal else ""
-    print(f"{name:<34} {len(raw):>6} B {mine:>8.2f} µs, floor {least:>7.2f} µs, ratio {mine / least:.2f} {aim}")
+    mine, least = interleaved(
+        [lambda: ours(base, raw), lambda: floor(base, raw)], rounds=QUICK_ROUNDS if quick else ROUNDS, count=count
+    )
+    return Row(what=f"fold {name}", unit="µs", ours=mine, floor=least, at_most=at_most, note=f"{len(raw)} B")
 
 
-def main() -> None:
+def measure(*, quick: bool) -> Iterator[Row]:
     """Measure what there is: invented reports, and those of real printers where they lie beside the project."""
-    real = {name: {"command": "push_status"} | report for name, report in captures.read().items()}
+    real = {f"real {name}": {"command": "push_status"} | report for name, report in captures.read().items()}
     bases = {"P1S": p1s(), "H2D": h2d()} | real
-    compare("delta on P1S", bases["P1S"], orjson.dumps({"print": DELTA}), 1.3)
-    compare("delta on a real A1", bases.get("A1", p1s()), orjson.dumps({"print": DELTA}), 1.3)
-    compare("delta of one tray", bases["P1S"], orjson.dumps({"print": AMS_DELTA}), None)
+    raw = orjson.dumps({"print": DELTA})
+    yield compare("delta on P1S", bases["P1S"], raw, at_most=1.3, quick=quick)
+    yield compare("delta on a real A1", bases.get("real A1", p1s()), raw, at_most=1.3, quick=quick)
+    yield compare("delta of one tray", bases["P1S"], orjson.dumps({"print": AMS_DELTA}), at_most=None, quick=quick)
     for name, base in bases.items():
         raw = orjson.dumps({"print": base})
-        compare(f"full {name}, nothing new", base, raw, 1.2)
-        compare(f"full {name}, after a change", base | {"nozzle_temper": 1.5}, raw, 1.2)
-
-
-if __name__ == "__main__":
-    main()
+        yield compare(f"full {name}, nothing new", base, raw, at_most=1.2, quick=quick)
+        yield compare(f"full {name}, after a change", base | {"nozzle_temper": 1.5}, raw, at_most=1.2, quick=quick)
