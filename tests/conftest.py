@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import logging
 import os
 import threading
 import time
@@ -29,3 +30,15 @@ def no_thread_is_left() -> Iterator[None]:
         if not thread.daemon:
             thread.join(max(0.0, until - time.monotonic()))
             assert not thread.is_alive(), f"the thread {thread.name} is still running"
+
+
+@pytest.fixture(autouse=True)
+def logging_is_put_back() -> Iterator[None]:
+    """Undo what a test set up for its log: another one may want to read what is logged."""
+    root = logging.getLogger()
+    handlers, levels = root.handlers[:], {root: root.level}
+    levels |= {each: each.level for each in root.manager.loggerDict.values() if isinstance(each, logging.Logger)}
+    yield
+    root.handlers[:] = handlers
+    for logger, level in levels.items():
+        logger.setLevel(level)

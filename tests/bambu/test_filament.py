@@ -52,6 +52,12 @@ def test_a_unit_is_told_with_its_slots() -> None:
     ]
 
 
+@pytest.mark.parametrize("number", [-1, "-1"])
+def test_units_and_slots_with_negative_numbers_are_none(number: object) -> None:
+    assert read_units(ams(ams=[unit(0) | {"id": number}]), P1S) == ()
+    assert [slot.id for slot in only_unit(tray=[tray(0) | {"id": number}, tray(1)]).slots] == [1]
+
+
 def test_without_an_ams_there_are_no_units() -> None:
     assert read_units(p1s(ams={"ams_exist_bits": "0"}), P1S) == ()
     assert read_units({}, P1S) == ()

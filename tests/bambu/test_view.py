@@ -121,6 +121,8 @@ def test_an_identity_of_zeros_is_none() -> None:
         ({"gcode_state": "RUNNING", "mc_percent": 40}, 40),
         ({"gcode_state": "RUNNING", "mc_percent": "40"}, 40),
         ({"gcode_state": "PREPARE", "mc_percent": 100}, 0),
+        ({"gcode_state": "SLICING", "mc_percent": 100}, 0),
+        ({"gcode_state": "PREPARE", "mc_percent": None}, None),
         ({"gcode_state": "FINISH", "mc_percent": 100}, 100),
         ({"gcode_state": "RUNNING", "mc_percent": 101}, None),
     ],
@@ -139,6 +141,21 @@ def test_layers_are_told_by_either_field() -> None:
     layers = {"layer_num": None, "total_layer_num": None, "3D": {"layer_num": 4, "total_layer_num": 21}}
     newer = View(p1s() | layers, P1S)
     assert (newer.layer, newer.total_layers) == (4, 21)
+
+
+@pytest.mark.parametrize(
+    ("state", "told", "layer"),
+    [
+        ("PREPARE", 200, 0),
+        ("SLICING", "200", 0),
+        ("PREPARE", None, None),
+        ("PREPARE", "?", None),
+        ("RUNNING", 200, 200),
+        ("FINISH", 200, 200),
+    ],
+)
+def test_while_preparing_the_last_prints_layer_is_not_told(state: str, told: object, layer: int | None) -> None:
+    assert View(p1s() | {"gcode_state": state, "layer_num": told}, P1S).layer == layer
 
 
 @pytest.mark.parametrize(("told", "percent"), [("0", 0), ("100", 100), (99, 99), ("", None), ("101", None)])

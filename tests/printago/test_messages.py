@@ -23,6 +23,7 @@ from bambu_connector.printago.messages import (
     MessageType,
     envelope,
     failure,
+    print_failure,
     response,
     success,
     timestamp_text,
@@ -152,6 +153,17 @@ def test_an_error_says_why_in_one_sentence_twice() -> None:
 
 def test_the_error_of_a_job_says_its_stage() -> None:
     assert failure(HEADER, Cancelled("Stopped.", stage="upload")).data["stage"] == "upload"
+
+
+def test_a_print_that_the_printer_stopped_is_an_error_of_its_job() -> None:
+    assert print_failure("It was stopped by error 0300-8003.", "J7") == {
+        "success": False,
+        "error": "It was stopped by error 0300-8003.",
+        "error_detail": "It was stopped by error 0300-8003.",
+        "code": "printer_error",
+        "local_command": None,
+        "job_id": "J7",
+    }
 
 
 def test_a_message_that_could_not_be_read_is_answered_too() -> None:

@@ -1,10 +1,12 @@
 """One printer kept connected: attempts, waits, and sessions that are dead although they look alive."""
 
+import logging
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from bambu_connector.bambu.session import Rebuild
 from bambu_connector.errors import (
     AccessDenied,
     IdentityMismatch,
@@ -16,7 +18,7 @@ from bambu_connector.errors import (
 )
 from bambu_connector.service.backoff import LONGEST_S, REFUSED_S
 from tests.service.bench import DOWNLOAD, HOME, URL, bench, pass_time
-from tests.service.fakes import FakePrinter, is_report
+from tests.service.fakes import FakePrinter, FakePrinterConnection, is_report
 from tests.simulated import simulated, until
 
 
@@ -99,18 +101,59 @@ async def test_every_attempt_is_a_session_of_its_own_and_the_old_one_is_closed(t
 
 
 @simulated
-async def test_a_bug_in_what_takes_the_reports_ends_the_session_and_the_next_one_works(
+async def test_a_bug_in_reading_one_message_costs_neither_the_session_nor_the_next_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with bench(tmp_path) as b:
         with monkeypatch.context() as patched:
             patched.setattr(b.unit.jobs, "observe", lambda: 1 / 0)
-            b.printer.change(gcode_state="FINISH")
+            for percent in range(3):
+                b.printer.change(gcode_state="FINISH", mc_percent=percent)
+        await pass_time(1)
+        assert len([each for each in caplog.records if each.levelno >= logging.ERROR]) == 1
+        b.printer.change(gcode_state="IDLE")
+        assert b.unit.printer.shown.state == "IDLE"
+        assert (await b.ask(HOME)).code == "success"
+        assert len(b.printer.connections) == 1
+
+
+@simulated
+async def test_a_bug_of_another_kind_is_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise KeyError("another")
+
+    async with bench(tmp_path) as b:
+        for percent, bug in enumerate((lambda: 1 / 0, fail), 1):
+            with monkeypatch.context() as patched:
+                patched.setattr(b.unit.jobs, "observe", bug)
+                b.printer.change(mc_percent=percent)
+        assert len([each for each in caplog.records if each.levelno >= logging.ERROR]) == 2
+
+
+@simulated
+async def test_nothing_is_published_behind_the_goodbye_of_a_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = FakePrinterConnection.close
+
+    async def slowly(connection: FakePrinterConnection) -> None:
+        await pass_time(0.9)
+        await close(connection)
+
+    async with bench(tmp_path) as b:
+        with monkeypatch.context() as patched:
+            patched.setattr(FakePrinterConnection, "close", slowly)
+            assert b.unit.printer.rebuild is not None
+            b.unit.printer.rebuild.set_result(Rebuild("it is deaf"))
             await pass_time(0.1)
-            assert not b.printer.is_connected
+            assert b.printer.is_connected  # the goodbye is on its way
             assert not b.unit.printer.is_connected
+            assert (await b.ask(HOME)).code == "printer_offline"
+            assert not b.printer.acts
+            await until(lambda: len(b.printer.connections) == 2)
         await b.until_ready()
-        assert "a bug" in caplog.text
         assert (await b.ask(HOME)).code == "success"
 
 

@@ -139,6 +139,22 @@ async def test_what_is_asked_wrongly_is_an_error_and_the_next_question_is_answer
 
 
 @simulated
+async def test_while_the_service_stops_whoever_is_connected_is_refused(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        control = Control(b.farm)
+        await control.start(tmp_path)
+        client = await connect(tmp_path)
+        assert "status" in (await client.ask({"do": "status", "printer": None}))[0]
+        await control.stop(tmp_path)
+        (refused,) = await client.ask({"do": "send", "printer": b.printer.serial, "message": message(START, url=URL)})
+        assert refused["code"] == "printer_offline"
+        assert "stopped" in refused["error"]
+        client.writer.close()
+        await asyncio.sleep(0.1)
+        assert b.stage == "idle"
+
+
+@simulated
 async def test_two_clients_are_served_at_once(tmp_path: Path) -> None:
     async with service(tmp_path) as (b, client):
         other = await connect(tmp_path)

@@ -273,6 +273,60 @@ async def test_the_storage_is_used_by_one_at_a_time(tmp_path: Path) -> None:
         assert b.printer.storage.most_at_once == 1
 
 
+LIST_FILES = "printer_control/list_files"
+DELETE_FILE = "printer_control/delete_file"
+QUARTER_HOUR_S = 15 * 60
+
+
+@simulated
+async def test_what_waits_for_the_storage_expires_and_is_not_done_later(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.files["a.gcode.3mf"] = FILE
+        b.hold("upload")
+        b.send(DOWNLOAD, {"url": URL})
+        await b.until_stage("upload")
+        given = [b.send(DELETE_FILE, {"file_name": "a.gcode.3mf"}), b.send(LIST_FILES)]
+        await pass_time(QUARTER_HOUR_S - 1)
+        assert not any(each.is_answered for each in given)
+        await pass_time(2)
+        assert [each.code for each in given] == ["expired", "expired"]
+        b.release()
+        await pass_time(30)
+        assert b.files["a.gcode.3mf"] == FILE
+        assert (await b.ask(LIST_FILES)).kind == "response"
+
+
+@simulated
+async def test_only_so_many_wait_for_the_storage(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.hold("upload")
+        b.send(DOWNLOAD, {"url": URL})
+        await b.until_stage("upload")
+        given = [b.send(LIST_FILES) for _ in range(MAX_WAITING + 2)]
+        await pass_time(1)
+        assert [each.code for each in given if each.is_answered] == ["printer_busy"] * 2
+        b.release()
+        await until(lambda: all(each.is_answered for each in given))
+        assert (await b.ask(LIST_FILES)).kind == "response"
+
+
+@simulated
+async def test_a_file_that_a_start_takes_while_its_deletion_waits_is_not_deleted(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.files["part.gcode.3mf"] = FILE
+        b.printer.storage.gates["list_folder"].close()
+        listing = b.send(LIST_FILES)
+        await until(lambda: b.printer.storage.gates["list_folder"].waiting)
+        deletion = b.send(DELETE_FILE, {"file_name": "part.gcode.3mf"})
+        await pass_time(1)
+        job = b.send("printer_control/start_print", {"file_name": "part.gcode.3mf"})
+        b.printer.storage.gates["list_folder"].open()
+        assert (await deletion.answered()).code == "printer_busy"
+        assert (await job.answered()).code == "success"
+        assert (await listing.answered()).kind == "response"
+        assert "part.gcode.3mf" in b.files
+
+
 # -- answers ---------------------------------------------------------------------------------------
 
 
@@ -285,6 +339,16 @@ async def test_an_answer_names_its_command_and_echoes_its_id_and_tags(tmp_path: 
         assert answer.data["tags"] == ["a", 1]
         assert answer.data["error"] == answer.data["error_detail"]
         assert answer.code == "out_of_range"
+
+
+@simulated
+async def test_get_status_echoes_its_tags_and_the_statuses_that_nobody_asked_for_have_none(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        answer = await b.ask("printer_control/get_status", {"tags": ["a", 1]})
+        assert answer.data["tags"] == ["a", 1]
+        await pass_time(100)
+        assert not any("tags" in each for each in b.statuses())
+        assert "tags" not in (await b.ask("printer_control/get_status")).data
 
 
 @simulated

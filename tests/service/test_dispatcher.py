@@ -13,6 +13,7 @@ from bambu_connector.links.wire import Delivery
 from bambu_connector.printago.messages import Message
 from bambu_connector.service.dispatcher import Dispatcher
 from bambu_connector.service.farm import Farm
+from bambu_connector.service.journal import Importance, Seen
 from tests.service.bench import config_of, printer_config
 from tests.service.fakes import WALL_AT_ZERO, FakeClock, FakeJournal, FakePrinter, FakeWires
 from tests.simulated import run
@@ -295,6 +296,58 @@ def test_while_this_machines_clock_is_not_set_ages_are_not_judged_and_the_log_sa
         answer = office.deliver(NAMED, home(timestamp="2020-01-01T00:00:00Z", expires_at="2020-01-01T00:00:00Z"))
         assert verdict(answer) == TAKEN_LEFT
         assert [each for each in caplog.messages if "clock is not set" in each]
+
+    check(scenario)
+
+
+@pytest.mark.parametrize(
+    ("command", "importance"),
+    [
+        ("printer_control/start_print_bbl", Importance.START),
+        ("printer_control/start_print", Importance.START),
+        ("printer_control/download_gcode", Importance.COMMAND),
+        ("printer_control/stop_print", Importance.COMMAND),
+        ("movement_control/home", Importance.COMMAND),
+        ("printer_control/get_status", Importance.QUESTION),
+        ("printer_control/list_files", Importance.QUESTION),
+    ],
+)
+def test_starts_are_remembered_longest_and_questions_shortest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, importance: Importance
+) -> None:
+    noted: list[Importance] = []
+
+    def note(_journal: FakeJournal, _key: str, _payload: bytes, importance: Importance, *, now: float) -> Seen:
+        noted.append(importance)
+        return Seen.AGAIN
+
+    monkeypatch.setattr(FakeJournal, "note_command", note)
+    kind, action = command.split("/")
+
+    def scenario() -> None:
+        answer = one(tmp_path).deliver(NAMED, {"type": kind, "action": action, "parameters": {}, "command_id": "c1"})
+        assert answer is None
+        assert noted == [importance]
+
+    check(scenario)
+
+
+# -- bugs ------------------------------------------------------------------------------------------
+
+
+def test_a_bug_in_taking_a_command_is_answered_and_the_next_command_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def scenario() -> None:
+        office = one(tmp_path)
+        with monkeypatch.context() as patched:
+            patched.setattr(office.farm.units["left"].desk, "submit", lambda *_, **__: 1 / 0)
+            answer = office.deliver(NAMED, home(command_id="c1"))
+        assert answer is not None
+        assert (answer["type"], answer["data"]["code"], answer["command_id"]) == ("error", "internal", "c1")
+        assert "division" not in json.dumps(answer)
+        assert "ZeroDivisionError" in caplog.text
+        assert verdict(office.deliver(NAMED, home(command_id="c2"))) == TAKEN_LEFT
 
     check(scenario)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bambu_connector.errors import Unreachable
 from bambu_connector.service.execute import SETTLED_S
 from tests.service.bench import HOME, PAUSE, RESUME, STOP, Bench, Pending, bench, pass_time
 from tests.service.fakes import is_reply, is_report
@@ -276,3 +277,47 @@ async def test_a_command_whose_session_breaks_is_not_sent_again(tmp_path: Path) 
         assert pending.kind == "error"
         await pass_time(30)
         assert len(b.printer.acts) == 1
+
+
+@pytest.mark.parametrize(("command", "parameters"), [(HOME, {}), CALIBRATE, HEAT, FAN])
+@simulated
+async def test_a_command_that_was_published_is_a_timeout_when_the_printer_goes_away_and_never_offline(
+    tmp_path: Path, command: str, parameters: Fields
+) -> None:
+    async with bench(tmp_path) as b:
+        b.printer.faults.add("deaf")
+        pending = b.send(command, parameters)
+        await until(lambda: b.printer.acts)
+        b.printer.refusal = Unreachable("It is switched off.")
+        b.printer.drop()
+        await until(lambda: not b.unit.printer.is_connected)
+        assert (await pending.answered()).code == "timeout"
+        assert (await b.ask(command, parameters)).code == "printer_offline"
+
+
+@simulated
+async def test_what_another_session_answers_does_not_prove_that_a_command_was_heard(tmp_path: Path) -> None:
+    for lost_after in (0.5, 4.5):
+        async with bench(tmp_path / str(lost_after)) as b:
+            b.printer.withholds = lambda message: "push_status" not in str(message)
+            home = b.send(HOME)
+            await pass_time(lost_after)
+            b.printer.drop()
+            b.printer.withholds = is_reply
+            await until(lambda: len(b.printer.connections) == 2)
+            assert (await home.answered()).code == "timeout"
+            assert len(b.printer.acts) == 1
+
+
+@simulated
+async def test_an_empty_echo_does_not_hide_the_refusal_that_follows_it(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.printer.faults.add("deaf")
+        pending = b.send(HOME)
+        await until(lambda: b.printer.acts)
+        number = b.printer.acts[0].body["sequence_id"]
+        for said in ("", ',"result":"fail","reason":"no"'):
+            body = f'{{"command":"gcode_line","sequence_id":"{number}"{said}}}'
+            b.printer.say(b'{"print":' + body.encode() + b"}")
+        await pass_time(0.1)
+        assert pending.code == "printer_error"

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +126,19 @@ async def test_each_printer_is_introduced_and_tells_its_status(tmp_path: Path) -
         assert {each["data"]["outcome"] for each in pairings} == {"paired"}
         assert [each["data"]["dev_id"] for each in pairings] == SERIALS[:2]
         assert {each.printer_id for each in b.said if each.type is MessageType.STATUS} == set(SERIALS[:2])
+
+
+@pytest.mark.parametrize(("missing", "reason"), [({"host": None}, "`host`"), ({"access_code": None}, "`access_code`")])
+@simulated
+async def test_a_printer_that_cannot_be_used_is_introduced_as_failed_with_the_reason(
+    tmp_path: Path, missing: dict[str, Any], reason: str
+) -> None:
+    async with bench(tmp_path, speaks=True, ready=False, **missing) as b:
+        (pairing,) = [json.loads(each.payload)["data"] for each in b.said if each.type is MessageType.PAIRING]
+        assert pairing["outcome"] == "failed"
+        assert reason in pairing["reason"]
+        assert pairing["dev_id"] == b.printer.serial
+        assert not b.printer.attempts
 
 
 @simulated

@@ -1,12 +1,25 @@
 """Jobs from their command to their end, on a virtual printer: stopping, starts that are out, and whose print it is."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from bambu_connector.errors import DownloadFailed, Internal, StorageFull, StorageMissing, Unreachable, UploadFailed
-from bambu_connector.service.jobs import MAX_WAITING, SWEEP_S
+from bambu_connector.errors import (
+    AccessDenied,
+    DownloadFailed,
+    IdentityMismatch,
+    Internal,
+    NotAPrinter,
+    StorageFull,
+    StorageMissing,
+    Unreachable,
+    UploadFailed,
+)
+from bambu_connector.service.jobs import MAX_WAITING, RECONNECT_WAIT_S, SWEEP_S
+from bambu_connector.service.shelf import RETRY_S
 from bambu_connector.service.starts import UNEXPLAINED_S
+from bambu_connector.translate.guards import FRESH_S
 from tests.files import sliced
 from tests.service.bench import DOWNLOAD, FILE, HOME, PLA, START, STOP, URL, bench, pass_time
 from tests.service.fakes import WALL_AT_ZERO, FakePrinter, is_reply, is_report
@@ -113,6 +126,29 @@ async def test_nothing_is_left_on_this_machine(tmp_path: Path) -> None:
         assert list((tmp_path / "downloads").iterdir()) == []
 
 
+@simulated
+async def test_a_download_that_cannot_be_removed_here_does_not_hold_up_the_next_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name.startswith("job-"):
+            raise OSError("Read-only file system")
+        unlink(path, missing_ok=missing_ok)
+
+    async with bench(tmp_path) as b:
+        b.hold("download")
+        jobs = [b.send(DOWNLOAD, {"url": URL}) for _ in range(2)]
+        await b.until_stage("download")
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "unlink", refuse)
+            b.release()
+            assert [(await each.answered()).code for each in jobs] == ["success", "success"]
+        assert b.stage == "idle"
+        assert "Read-only file system" in caplog.text
+
+
 # -- what goes wrong before the start ---------------------------------------------------------------
 
 
@@ -150,7 +186,10 @@ async def test_a_file_that_is_not_the_one_that_was_meant_is_refused(tmp_path: Pa
         (StorageFull("It is full."), "storage_full"),
         (StorageMissing("There is none."), "storage_missing"),
         (UploadFailed("It broke."), "upload_failed"),
-        (Unreachable("Nobody answers."), "printer_offline"),
+        (Unreachable("Nobody answers."), "upload_failed"),
+        (NotAPrinter("A toaster answers."), "upload_failed"),
+        (AccessDenied("The code is wrong."), "access_denied"),
+        (IdentityMismatch("It shows another certificate."), "identity_mismatch"),
     ],
 )
 @simulated
@@ -472,7 +511,10 @@ async def test_a_stop_while_the_printer_is_offline_cancels_a_job_before_its_star
         await until(lambda: not b.unit.printer.is_connected)
         assert (await b.ask(STOP)).ending == ("success", None)
         assert job.ending == ("cancelled", stage)
-        assert b.files == {}
+        assert "remove" not in [method for method, _ in b.printer.storage.calls]  # nobody would answer
+        b.release()
+        b.printer.refusal = None
+        await b.until_clean(within=2 * RETRY_S)
         assert not b.printer.acts
 
 
@@ -516,6 +558,162 @@ async def test_beside_an_active_print_a_stop_means_the_print_and_not_the_downloa
         assert b.printer.state == "FAILED"
         b.release()
         assert (await download.answered()).code == "success"
+
+
+@simulated
+async def test_where_nobody_knows_whether_a_print_is_active_a_stop_means_it_and_not_the_download(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, speed=1.0) as b:
+        b.printer.start_at_screen()
+        b.hold("download")
+        download = b.send(DOWNLOAD, {"url": URL})
+        await b.until_stage("download")
+        b.printer.withholds = is_report
+        b.printer.drop()
+        await until(lambda: len(b.printer.connections) == 2 and b.unit.printer.is_connected)
+        assert b.unit.printer.view is None
+        assert (await b.ask(STOP)).code == "success"
+        assert len(b.printer.stops) == 1
+        assert b.printer.state == "FAILED"
+        assert not download.is_answered
+        b.printer.withholds = lambda _message: False
+        b.release()
+        assert (await download.answered()).code == "success"
+
+
+@simulated
+async def test_a_stop_of_a_print_that_is_out_of_reach_does_not_end_the_download_instead(tmp_path: Path) -> None:
+    async with bench(tmp_path, speed=1.0) as b:
+        b.printer.start_at_screen()
+        b.hold("download")
+        download = b.send(DOWNLOAD, {"url": URL})
+        await b.until_stage("download")
+        b.printer.refusal = Unreachable("It is switched off.")
+        b.printer.drop()
+        await until(lambda: not b.unit.printer.is_connected)
+        assert (await b.ask(STOP)).code == "printer_offline"
+        assert not download.is_answered
+        b.printer.refusal = None
+        await b.until_ready()
+        b.release()
+        assert (await download.answered()).code == "success"
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@simulated
+async def test_a_stop_ends_all_jobs_of_the_printer_also_those_that_wait(tmp_path: Path, is_there: bool) -> None:
+    async with bench(tmp_path) as b:
+        b.hold("download")
+        jobs = [b.start(), b.send(DOWNLOAD, {"url": URL}), b.send(DOWNLOAD, {"url": URL})]
+        await until(lambda: b.wires.downloader.gate.waiting)
+        if not is_there:
+            b.printer.refusal = Unreachable("It is switched off.")
+            b.printer.drop()
+            await until(lambda: not b.unit.printer.is_connected)
+        stop = await b.ask(STOP)
+        assert stop.ending == ("success", None)
+        assert stop.data["acknowledged"] is True
+        assert [each.ending for each in jobs] == [
+            ("cancelled", "download"),
+            ("cancelled", "queued"),
+            ("cancelled", "queued"),
+        ]
+        b.release()
+        await pass_time(30)
+        assert len(b.wires.downloader.fetched) == 1
+        assert not b.printer.storage.calls
+        assert not b.printer.acts
+        assert b.stage == "idle"
+
+
+@simulated
+async def test_the_stop_of_a_start_that_was_out_is_not_acknowledged_by_the_printer(tmp_path: Path) -> None:
+    async with bench(tmp_path, faults=[SLOW]) as b:
+        b.start()
+        await until(lambda: b.printer.starts)
+        stop = await b.ask(STOP)
+        assert stop.ending == ("success", None)
+        assert stop.data["acknowledged"] is False
+
+
+@simulated
+async def test_a_stop_that_was_lost_with_its_session_is_sent_again_on_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path, speed=1.0, faults=["slow-start=5"]) as b:
+        job = b.start()
+        await until(lambda: b.printer.starts)
+        await pass_time(1)
+        with monkeypatch.context() as lost:
+            lost.setattr(b.printer.machine, "handle", lambda _message, _now: [])
+            stop = b.send(STOP)
+            await until(lambda: b.printer.state in ("PREPARE", "RUNNING"))
+            await pass_time(3)
+            assert len(b.printer.stops) == 2  # at once, and when it was seen: neither was heard
+            b.printer.drop()
+        await stop.answered(within=30)
+        assert (stop.ending, job.ending) == (("success", None), ("cancelled", "start"))
+        assert len(b.printer.stops) == 3
+        assert b.printer.state == "FAILED"
+        assert len(b.printer.starts) == 1
+
+
+@simulated
+async def test_a_stop_is_not_sent_again_and_again_on_one_session(tmp_path: Path) -> None:
+    async with bench(tmp_path, speed=1.0, faults=["slow-start=5"]) as b:
+        b.start()
+        await until(lambda: b.printer.starts)
+        await pass_time(1)
+        b.printer.faults.add("deaf")
+        b.send(STOP)
+        await until(lambda: b.printer.state == "RUNNING", within=170)
+        await pass_time(20)
+        assert len(b.printer.stops) == 2
+
+
+@simulated
+async def test_when_another_print_follows_the_one_that_is_being_stopped_the_stop_is_done(tmp_path: Path) -> None:
+    async with bench(tmp_path, speed=1.0, faults=["slow-start=5"]) as b:
+        job = b.start()
+        await until(lambda: b.printer.starts)
+        await pass_time(1)
+        b.printer.faults.add("deaf")
+        stop = b.send(STOP)
+        await until(lambda: b.printer.state in ("PREPARE", "RUNNING"))
+        await pass_time(2)
+        sent = len(b.printer.stops)
+        b.printer.change(gcode_state="RUNNING", subtask_name="Benchy", subtask_id="99", task_id="99")
+        await pass_time(1)
+        assert (stop.ending, job.ending) == (("success", None), ("cancelled", "start"))
+        assert len(b.printer.stops) == sent
+
+
+@simulated
+async def test_a_start_of_unknown_outcome_can_be_stopped_and_is_stopped_again_when_it_is_seen(tmp_path: Path) -> None:
+    async with bench(tmp_path, faults=["slow-start=250"], speaks=True) as b:
+        assert (await b.start().answered()).code == "start_unknown"
+        stop = await b.ask(STOP)
+        assert stop.code == "printer_error"  # the printer's own reply: nothing is active yet
+        assert len(b.printer.stops) == 1
+        await until(lambda: len(b.printer.stops) == 2, within=100)
+        await until(lambda: b.printer.state == "FAILED", within=5)
+        await b.until_clean()
+        await pass_time(100)
+        ends = [each for each in b.events() if each["event"] in ("PrintCancelled", "PrintFailed", "PrintDone")]
+        assert [(each["event"], each["job"]["task_name"]) for each in ends] == [
+            ("PrintCancelled", b.printer.starts[0].body["subtask_name"])
+        ]
+        assert len(b.printer.stops) == 2
+        assert len(b.printer.starts) == 1
+
+
+@simulated
+async def test_a_start_of_unknown_outcome_that_nobody_stops_is_left_to_print(tmp_path: Path) -> None:
+    async with bench(tmp_path, faults=["slow-start=250"]) as b:
+        assert (await b.start().answered()).code == "start_unknown"
+        await until(lambda: b.printer.state == "FINISH", within=400)
+        assert not b.printer.stops
 
 
 # -- somebody at the screen -------------------------------------------------------------------------
@@ -652,6 +850,27 @@ async def test_a_model_that_wants_quiet_is_not_asked_for_everything_for_135_s(tm
         assert b.unit.printer.refresh()
 
 
+@simulated
+async def test_a_lost_session_is_asked_for_its_state_again_while_a_start_is_out_but_not_often(tmp_path: Path) -> None:
+    async with bench(tmp_path, faults=["slow-start=60"]) as b:
+        job = b.start()
+        await until(lambda: b.printer.starts)
+        asked = len(b.printer.commands("pushall"))
+        b.printer.withholds = is_report
+        b.printer.drop()
+        await until(lambda: len(b.printer.connections) == 2)
+        await pass_time(100)
+        assert not job.is_answered
+        questions = b.printer.commands("pushall")[asked:]
+        assert 3 <= len(questions) <= 5
+        b.printer.withholds = lambda _message: False
+        assert (await job.answered(within=40)).code == "success"
+        count = len(b.printer.commands("pushall"))
+        await pass_time(60)
+        assert len(b.printer.commands("pushall")) == count
+        assert len(b.printer.starts) == 1
+
+
 # -- printers that give a print no ids --------------------------------------------------------------
 
 
@@ -750,6 +969,71 @@ async def test_a_foreign_print_explains_an_unknown_start(tmp_path: Path) -> None
 
 
 @simulated
+async def test_an_active_print_that_keeps_the_last_ones_names_leaves_the_start_unknown_and_its_file_there(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, faults=["ignore-start"]) as b:
+        job = b.start()
+        await until(lambda: b.printer.starts)
+        await pass_time(1)
+        b.printer.change(gcode_state="RUNNING")
+        assert (await job.answered()).ending == ("start_unknown", "start")
+        assert b.clock.monotonic() - b.printer.starts[0].at >= START_S
+        assert b.files
+        asked = b.printer.starts[0].body
+        b.printer.change(subtask_name=asked["subtask_name"], subtask_id=asked["subtask_id"])
+        await pass_time(2)
+        assert not b.unit.jobs.start_is_unexplained
+        assert b.unit.jobs.process().print_job_id == job.message["command_id"]
+        await pass_time(UNEXPLAINED_S)
+        assert b.files
+        b.printer.change(gcode_state="FINISH")
+        await b.until_clean()
+
+
+@simulated
+async def test_a_cancelled_print_that_lingers_under_our_names_is_not_the_end_of_ours(tmp_path: Path) -> None:
+    async with bench(tmp_path, faults=["slow-start=30"], speed=1.0) as b:
+        b.printer.change(gcode_state="FAILED", print_error=0x0300400C)
+        job = b.start()
+        await until(lambda: b.printer.starts)
+        asked = b.printer.starts[0].body
+        b.printer.change(subtask_name=asked["subtask_name"], subtask_id=asked["subtask_id"])
+        await pass_time(10)
+        assert not job.is_answered
+        assert (await job.answered()).code == "success"
+        assert b.printer.state in ("PREPARE", "RUNNING")
+        assert b.files
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"subtask_name": "", "subtask_id": "0", "task_id": "0", "gcode_file": ""},
+        {"subtask_name": None, "subtask_id": None, "task_id": None},
+        {"gcode_state": "IDLE"},
+    ],
+    ids=["names emptied", "names null", "idle for a moment"],
+)
+@simulated
+async def test_a_print_of_ours_is_followed_through_a_gap_in_what_the_printer_shows(
+    tmp_path: Path, shown: dict[str, object]
+) -> None:
+    async with bench(tmp_path, speed=1.0) as b:
+        await b.until_printing()
+        await until(lambda: b.printer.state == "RUNNING", within=300)
+        before = {key: b.printer.machine.report.get(key) for key in shown}
+        b.printer.change(**shown)
+        await pass_time(3)
+        b.printer.change(**before)
+        await pass_time(10)
+        assert b.files
+        assert b.unit.jobs.process().print_job_id is not None
+        assert (await b.ask(STOP)).code == "success"
+        await b.until_clean()
+
+
+@simulated
 async def test_a_file_of_an_unknown_start_is_in_use(tmp_path: Path) -> None:
     async with bench(tmp_path, faults=["ignore-start"]) as b:
         await b.start().answered()
@@ -785,6 +1069,68 @@ async def test_a_start_that_the_printer_refuses_is_an_error_at_once_and_the_file
         assert b.clock.monotonic() - began < 1
         assert len(b.printer.starts) == 1
         await b.until_clean()
+
+
+@simulated
+async def test_a_start_whose_reply_says_nothing_is_not_acknowledged(tmp_path: Path) -> None:
+    async with bench(tmp_path, faults=["no-ack"]) as b:
+        job = b.start()
+        await until(lambda: b.printer.starts)
+        number = b.printer.starts[0].body["sequence_id"]
+        b.printer.say(b'{"print":{"command":"project_file","sequence_id":"' + number.encode() + b'"}}')
+        assert (await job.answered()).code == "success"
+        assert job.data["acknowledged"] is False
+
+
+@simulated
+async def test_a_start_whose_session_breaks_as_the_upload_ends_waits_for_the_next_session(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.hold("upload")
+        job = b.start()
+        await b.until_stage("upload")
+        b.printer.refusal = Unreachable("The wireless network is gone.")
+        b.printer.drop()
+        await until(lambda: not b.unit.printer.is_connected)
+        b.release()
+        await b.until_stage("start")
+        await pass_time(20)
+        assert not job.is_answered
+        assert not b.printer.starts
+        b.printer.refusal = None
+        assert (await job.answered(within=60)).code == "success"
+        assert len(b.printer.starts) == 1
+
+
+@simulated
+async def test_a_session_that_does_not_come_back_is_waited_for_a_minute(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.hold("upload")
+        job = b.start()
+        await b.until_stage("upload")
+        b.printer.refusal = Unreachable("It is switched off.")
+        b.printer.drop()
+        await until(lambda: not b.unit.printer.is_connected)
+        b.release()
+        await b.until_stage("start")
+        began = b.clock.monotonic()
+        assert (await job.answered()).ending == ("printer_offline", "start")
+        assert RECONNECT_WAIT_S - 1 < b.clock.monotonic() - began < RECONNECT_WAIT_S + 1
+        assert not b.printer.starts
+
+
+@simulated
+async def test_a_printer_that_has_gone_quiet_is_woken_before_a_start(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.hold("upload")
+        job = b.start()
+        await b.until_stage("upload")
+        b.printer.machine.pushing = False
+        await pass_time(FRESH_S + 5)
+        asked = len(b.printer.commands("pushall"))  # the model's interval does not allow another one
+        b.release()
+        assert (await job.answered()).code == "success"
+        assert len(b.printer.commands("pushall")) == asked
+        assert b.printer.commands("start")[-1].at < b.printer.starts[0].at
 
 
 @simulated
@@ -876,8 +1222,23 @@ async def test_giving_up_does_not_wait_for_a_transfer_that_cannot_be_broken_off(
         job = b.start()
         await b.until_stage("upload")
         b.printer.storage.ignores_cancelling = True
-        began = b.clock.monotonic()
-        await b.unit.jobs.give_up(3.0)
-        assert b.clock.monotonic() - began < 8
+        giving_up = asyncio.create_task(b.unit.jobs.give_up(3.0))
+        await pass_time(0.1)
         assert job.ending == ("cancelled", "upload")
+        giving_up.cancel()
+        await asyncio.wait({giving_up}, timeout=1)
+        assert giving_up.done()
         b.release()
+
+
+@simulated
+async def test_giving_up_that_is_broken_off_answers_a_start_that_is_out(tmp_path: Path) -> None:
+    async with bench(tmp_path, faults=[SLOW]) as b:
+        job = b.start()
+        await until(lambda: b.printer.starts)
+        giving_up = asyncio.create_task(b.unit.jobs.give_up(30.0))
+        await pass_time(2)
+        assert not job.is_answered
+        giving_up.cancel()
+        await asyncio.wait({giving_up}, timeout=1)
+        assert job.ending == ("start_unknown", "start")

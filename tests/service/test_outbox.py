@@ -8,7 +8,7 @@ import pytest
 
 from bambu_connector.errors import LinkError, MessageRefused, Unreachable
 from bambu_connector.printago.messages import Message, MessageType
-from bambu_connector.service.outbox import MAX_EVENTS, Outbox
+from bambu_connector.service.outbox import MAX_EVENTS, WINDOW, Outbox
 from tests.service.fakes import FakePrintago, FakePrintagoConnection
 from tests.simulated import simulated, until
 
@@ -105,6 +105,7 @@ async def test_events_are_bounded_the_oldest_go_and_answers_never_do(caplog: pyt
         box.post(event(number))
     box.post(message(-2))
     box.connected(await session(broker))
+    assert await box.drained(60)
     sent = payloads(broker)
     assert sent[:2] == [b"-1", b"2"]
     assert sent[-2:] == [b"%d" % (MAX_EVENTS + 1), b"-2"]
@@ -118,14 +119,49 @@ async def test_events_that_arrived_make_room_again() -> None:
     box.connected(await session(broker))
     for number in range(MAX_EVENTS):
         box.post(event(number))
-    assert await box.drained(1.0)
+    assert await box.drained(60)
     box.disconnected()
     broker.published.clear()
     for number in range(MAX_EVENTS):
         box.post(event(number))
     box.connected(await session(broker))
-    assert len(broker.published) == MAX_EVENTS
-    assert broker.published[0].payload == b"0"
+    assert await box.drained(60)
+    assert payloads(broker) == [b"%d" % number for number in range(MAX_EVENTS)]
+
+
+@simulated
+async def test_a_backlog_is_sent_a_window_at_a_time() -> None:
+    broker, box = FakePrintago(), outbox()
+    broker.confirms = False
+    for number in range(2 * WINDOW):
+        box.post(message(number))
+    connection = await session(broker)
+    box.connected(connection)
+    assert len(broker.published) == WINDOW
+    box.post(message(2 * WINDOW))
+    assert len(broker.published) == WINDOW
+    for future in connection._unconfirmed[:10]:
+        connection._confirm(future)
+    await asyncio.sleep(0)
+    assert payloads(broker) == [b"%d" % number for number in range(WINDOW + 10)]
+
+
+@simulated
+async def test_a_new_connection_has_a_window_of_its_own() -> None:
+    broker, box = FakePrintago(), outbox()
+    broker.confirms = False
+    for number in range(2 * WINDOW):
+        box.post(message(number))
+    box.connected(await session(broker))
+    broker.drop()
+    box.disconnected()
+    broker.published.clear()
+    broker.confirms = True
+    box.connected(await session(broker))
+    await asyncio.sleep(0)
+    assert payloads(broker) == [b"%d" % number for number in range(WINDOW)]
+    assert await box.drained(1.0)
+    assert payloads(broker) == [b"%d" % number for number in range(2 * WINDOW)]
 
 
 @pytest.mark.parametrize(("error", "is_kept"), [(MessageRefused("no"), False), (Unreachable("gone"), True)])

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from bambu_connector.errors import ConfigError
-from tests.service.bench import bench, pass_time
+from bambu_connector.service.backoff import REFUSED_S
+from tests.service.bench import HOME, bench, pass_time
 from tests.service.fakes import FINGERPRINT, FakePrinter
 from tests.simulated import simulated, until
 
@@ -31,13 +32,32 @@ async def test_what_was_not_proven_is_not_pinned(tmp_path: Path, fingerprint: st
 
 
 @simulated
-async def test_a_pin_that_cannot_be_remembered_leaves_no_session(tmp_path: Path) -> None:
+async def test_a_pin_that_cannot_be_remembered_leaves_no_session(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with bench(tmp_path, ready=False) as b:
         b.wires.pins.failure = ConfigError("The disk is full.")
-        await pass_time(4)
+        await pass_time(REFUSED_S - 1)
         assert not b.unit.printer.is_connected
         assert not b.printer.is_connected
         assert not b.printer.sent
+        assert len(b.printer.attempts) == 1
+        refused = await b.ask(HOME)
+        assert refused.code == "identity_mismatch"
+        assert "The disk is full." in refused.data["error"]
+        assert "bug" not in caplog.text
         b.wires.pins.failure = None
-        await b.until_ready()
+        await until(lambda: b.unit.printer.view is not None, within=REFUSED_S)
         assert b.wires.pins.pinned
+
+
+@simulated
+async def test_pins_that_cannot_be_read_leave_no_session(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with bench(tmp_path, ready=False) as b:
+        b.printer.refusal = ConfigError("printers.yaml is damaged.")
+        await pass_time(REFUSED_S - 1)
+        assert len(b.printer.attempts) == 1
+        assert (await b.ask(HOME)).code == "identity_mismatch"
+        assert "bug" not in caplog.text
+        b.printer.refusal = None
+        await until(lambda: b.unit.printer.view is not None, within=REFUSED_S)

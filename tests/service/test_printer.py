@@ -227,10 +227,25 @@ async def test_no_status_has_a_secret_or_the_report_in_it(tmp_path: Path) -> Non
 
 
 @simulated
-async def test_a_printer_that_nobody_introduced_says_nothing(tmp_path: Path) -> None:
+async def test_a_printer_that_nobody_introduced_tells_no_status(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         await b.until_printing()
-        assert b.said == []
+        await pass_time(120)
+        assert {each.type for each in b.said} == {MessageType.EVENT}
+
+
+@simulated
+async def test_events_are_told_from_the_beginning_also_before_printago_was_ever_there(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await pass_time(2)
+        await b.until_printing()
+        await until(lambda: b.printer.state == "FINISH", within=300)
+        await pass_time(5)
+        b.farm.speak()
+        await pass_time(5)
+        told = [each for each in names(b) if each.startswith(("Print", "Connected")) and "State" not in each]
+        assert told == ["Connected", "PrintStarted", "PrintDone"]
+        assert b.statuses()
 
 
 @simulated
@@ -314,6 +329,167 @@ async def test_a_full_report_that_is_repeated_makes_no_event_twice(tmp_path: Pat
         b.printer.say(json.dumps(b.printer.machine.report.full(with_msg=True)).encode())
         assert names(b) == before
         assert before.count("PrintStarted") == 1
+
+
+def prints(b: Bench) -> list[Fields]:
+    """Return the events of prints, without the changes of state."""
+    return [each for each in b.events() if each["event"].startswith("Print") and "State" not in each["event"]]
+
+
+@simulated
+async def test_a_print_that_we_started_begins_with_its_ids_also_where_its_names_come_late(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True, faults=["ignore-start"]) as b:
+        job = b.start(job_id="J7")
+        await until(lambda: b.printer.starts)
+        await pass_time(1)
+        b.printer.change(gcode_state="PREPARE")
+        await pass_time(3)
+        assert prints(b) == []
+        asked = b.printer.starts[0].body
+        b.printer.change(subtask_name=asked["subtask_name"], subtask_id=asked["subtask_id"], gcode_file=asked["file"])
+        assert (await job.answered()).code == "success"
+        await pass_time(2)
+        (began,) = prints(b)
+        assert began["event"] == "PrintStarted"
+        told = {key: began["job"][key] for key in ("file", "task_name", "job_id", "command_id")}
+        assert told == {
+            "file": asked["file"],
+            "task_name": asked["subtask_name"],
+            "job_id": "J7",
+            "command_id": job.message["command_id"],
+        }
+
+
+@simulated
+async def test_somebody_elses_print_begins_without_ids_while_our_start_is_out(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True, faults=["ignore-start"]) as b:
+        job = b.start(job_id="J7")
+        await until(lambda: b.printer.starts)
+        await pass_time(1)
+        b.printer.start_at_screen("Benchy")
+        assert (await job.answered()).code == "printer_busy"
+        await pass_time(2)
+        (began,) = prints(b)
+        assert (began["event"], began["job"]["task_name"]) == ("PrintStarted", "Benchy")
+        assert "job_id" not in began["job"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "end"),
+    [
+        ({"gcode_state": "FINISH"}, "PrintDone"),
+        ({"gcode_state": "FAILED", "print_error": 0x03008003}, "PrintFailed"),
+        ({"gcode_state": "FAILED", "print_error": 0x0300400C}, "PrintCancelled"),
+    ],
+)
+@simulated
+async def test_a_print_of_ours_that_ended_while_we_were_away_gets_its_end_once(
+    tmp_path: Path, shown: Fields, end: str
+) -> None:
+    async with bench(tmp_path, speaks=True, speed=1.0) as b:
+        await b.start(job_id="J7").answered()
+        await until(lambda: b.printer.state == "RUNNING", within=300)
+        await take_away(b)
+        b.printer.change(**shown)
+        b.printer.refusal = None
+        await b.until_ready()
+        await pass_time(20)
+        ends = [each for each in prints(b) if each["event"] != "PrintStarted"]
+        assert [(each["event"], each["late"], each["job"]["job_id"]) for each in ends] == [(end, True, "J7")]
+        b.printer.drop()
+        await until(lambda: len(b.printer.connections) == 3)
+        await b.until_ready()
+        await pass_time(20)
+        assert [each["event"] for each in prints(b)] == ["PrintStarted", end]
+
+
+@simulated
+async def test_somebody_elses_print_that_ended_while_we_were_away_gets_no_end(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True, speed=1.0) as b:
+        await b.start(job_id="J7").answered()
+        await until(lambda: b.printer.state == "RUNNING", within=300)
+        await take_away(b)
+        b.printer.change(gcode_state="FINISH", subtask_name="Benchy", subtask_id="99", task_id="99")
+        b.printer.refusal = None
+        await b.until_ready()
+        await pass_time(20)
+        assert [each["event"] for each in prints(b)] == ["PrintStarted"]
+
+
+@simulated
+async def test_the_ids_of_a_print_that_ended_are_not_given_to_the_next_one(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await b.start(job_id="J7").answered()
+        await until(lambda: any(each["event"] == "PrintDone" for each in b.events()), within=300)
+        await pass_time(30)
+        b.printer.start_at_screen("Benchy")
+        await pass_time(5)
+        b.printer.change(gcode_state="FAILED", print_error=0x03008003)
+        await pass_time(20)
+        assert [(each["event"], each["job"].get("job_id")) for each in prints(b)] == [
+            ("PrintStarted", "J7"),
+            ("PrintDone", "J7"),
+            ("PrintStarted", None),
+            ("PrintFailed", None),
+        ]
+
+
+def errors(b: Bench) -> list[Fields]:
+    return [json.loads(each.payload) for each in b.said if each.type is MessageType.ERROR]
+
+
+@simulated
+async def test_a_print_of_ours_that_an_error_stops_is_an_error_message_without_a_command(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True, speed=1.0) as b:
+        await b.start(job_id="J7").answered()
+        await until(lambda: b.printer.state == "RUNNING", within=300)
+        b.printer.change(gcode_state="FAILED", print_error=0x03008003)
+        await pass_time(20)
+        (error,) = errors(b)
+        assert "command" not in error
+        assert "command_id" not in error
+        data = error["data"]
+        assert (data["success"], data["code"], data["job_id"]) == (False, "printer_error", "J7")
+        assert "0300-8003" in data["error"]
+        assert data["error"] == data["error_detail"]
+
+
+@pytest.mark.parametrize("whose", ["ours, stopped", "ours, finished", "somebody's"])
+@simulated
+async def test_no_other_end_is_an_error_message(tmp_path: Path, whose: str) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        if whose == "somebody's":
+            b.printer.start_at_screen("Benchy")
+            await pass_time(2)
+            b.printer.change(gcode_state="FAILED", print_error=0x03008003)
+        else:
+            await b.until_printing()
+        if whose == "ours, stopped":
+            await b.ask(STOP)
+        await pass_time(300)
+        assert len(prints(b)) == 2
+        assert errors(b) == []
+
+
+@simulated
+async def test_an_end_long_after_a_stop_that_was_refused_is_not_its_doing(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True, speed=1.0) as b:
+        b.printer.start_at_screen("Benchy")
+        await until(lambda: b.printer.state == "RUNNING", within=300)
+        b.printer.faults.add("deaf")
+        assert (await b.ask(STOP)).code == "timeout"
+        b.printer.change(gcode_state="FAILED", print_error=0x03008003)
+        await pass_time(20)
+        assert prints(b)[-1]["event"] == "PrintFailed"
+
+
+@simulated
+async def test_while_it_prepares_the_status_shows_nothing_of_the_last_print(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        b.printer.change(gcode_state="FINISH", mc_percent=100, layer_num=200, total_layer_num=200)
+        b.printer.change(gcode_state="PREPARE")
+        current = b.statuses()[-1]["machines"][0]["current"]
+        assert (current["print_status"], current["print_percent"], current["curr_layer"]) == ("PREPARE", 0, 0)
 
 
 @pytest.mark.parametrize("raw", [b"", b"not JSON", b"[]", b'{"print": 3}', b'{"print": {"command": "push_status"}}'])

@@ -55,6 +55,22 @@ def test_a_reply_finds_its_request_once() -> None:
     assert wire.requests.take(answer) is None
 
 
+def test_after_an_empty_echo_the_reply_may_still_come() -> None:
+    wire = Wire()
+    ticket = wire.send(Pause())
+    assert wire.requests.take(reply(ticket, result=None)) is ticket
+    refused = reply(ticket, result="fail")
+    assert wire.requests.take(refused) is ticket
+    assert ticket.reply is refused
+    assert wire.requests.take(reply(ticket)) is None
+
+
+def test_a_request_knows_on_which_session_it_was_published() -> None:
+    wire = Wire()
+    ticket = wire.requests.send(Pause(), lambda _payload, _qos: None, now=5.0, reports=3, session=7)
+    assert ticket.session == 7
+
+
 def test_a_number_does_for_an_id() -> None:
     wire = Wire()
     ticket = wire.send(Pause())

@@ -1,6 +1,7 @@
 """Our files on one printer's storage."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,14 @@ def stored(name: str, requested: str = "part.3mf") -> Stored:
     return Stored(name, requested, 1, "", None)
 
 
-def shelf(storage: FakeStorage, *, keep: int | None = 10, in_use: frozenset[str] = frozenset()) -> Shelf:
-    return Shelf(lambda: storage, keep=keep, in_use=in_use.__contains__)
+def shelf(
+    storage: FakeStorage,
+    *,
+    keep: int | None = 10,
+    in_use: frozenset[str] = frozenset(),
+    is_reachable: Callable[[], bool] = lambda: True,
+) -> Shelf:
+    return Shelf(lambda: storage, keep=keep, in_use=in_use.__contains__, is_reachable=is_reachable)
 
 
 def filled(*names: str) -> FakeStorage:
@@ -123,6 +130,21 @@ async def test_nothing_is_removed_while_another_task_has_its_turn() -> None:
         assert not storage.calls
     await sweep
     assert not storage.files
+
+
+@simulated
+async def test_nothing_is_removed_while_the_printer_is_away() -> None:
+    storage = filled("a")
+    there = False
+    s = shelf(storage, is_reachable=lambda: there)
+    sweeping = asyncio.create_task(s.run())
+    s.doom("a")
+    await asyncio.sleep(10 * RETRY_S)
+    await s.sweep_now()
+    assert not storage.calls
+    there = True
+    await until(lambda: not storage.files, within=RETRY_S + 1)
+    sweeping.cancel()
 
 
 @simulated

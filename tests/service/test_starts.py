@@ -1,5 +1,6 @@
 """Starts that are out, prints that are followed, starts that nobody knows about: looked at, report by report."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -57,20 +58,30 @@ def test_our_print_is_seen_active(state: str) -> None:
     assert isinstance(out().look(view(state, **OURS), 101.0), SeenActive)
 
 
-def test_an_active_print_that_still_shows_the_old_names_is_given_ten_seconds() -> None:
+def test_an_active_print_that_still_shows_the_old_names_says_nothing_however_long() -> None:
     start = out()
-    assert start.look(view("PREPARE"), 101.0) is None
-    assert start.look(view("PREPARE"), 110.9) is None
-    assert isinstance(start.look(view("PREPARE"), 111.0), SeenForeign)
+    for now in (101.0, 111.0, 279.0, 3600.0):
+        assert start.look(view("RUNNING"), now) is None
+    assert isinstance(start.look(view("RUNNING", **OURS), 3601.0), SeenActive)
+
+
+NAMED_ONLY = {"subtask_name": "part-7"}  # and still the id of the print before
+
+
+def test_our_name_with_the_old_id_is_given_ten_seconds() -> None:
+    start = out()
+    assert start.look(view("PREPARE", **NAMED_ONLY), 101.0) is None
+    assert start.look(view("PREPARE", **NAMED_ONLY), 110.9) is None
+    assert isinstance(start.look(view("PREPARE", **NAMED_ONLY), 111.0), SeenActive)
 
 
 def test_the_ten_seconds_begin_anew_when_it_was_not_active_in_between() -> None:
     start = out()
     assert start.look(view("PREPARE"), 101.0) is None
     assert start.look(view("FINISH"), 105.0) is None
-    assert start.look(view("PREPARE"), 108.0) is None
-    assert start.look(view("PREPARE"), 117.0) is None
-    assert isinstance(start.look(view("PREPARE"), 118.0), SeenForeign)
+    assert start.look(view("PREPARE", **NAMED_ONLY), 108.0) is None
+    assert start.look(view("PREPARE", **NAMED_ONLY), 117.0) is None
+    assert isinstance(start.look(view("PREPARE", **NAMED_ONLY), 118.0), SeenActive)
 
 
 def test_another_print_is_foreign_at_once() -> None:
@@ -124,6 +135,38 @@ def test_an_error_that_was_there_before_says_nothing() -> None:
     assert out(error_before=0x0500_4003).look(view("FINISH", print_error=0x0500_4003), 101.0) is None
 
 
+def test_an_error_that_was_there_before_was_cleared_and_comes_again_is_a_refusal() -> None:
+    start = out(error_before=0x0500_4003)
+    assert start.look(view("FINISH", print_error=0x0500_4003), 101.0) is None
+    assert start.look(view("FINISH", print_error=0), 102.0) is None
+    found = start.look(view("FINISH", print_error=0x0500_4003), 103.0)
+    assert isinstance(found, Refused)
+    assert type(found.error) is StartFailed
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_acknowledged"), [({"result": "success"}, True), ({"result": ""}, False), ({}, False)]
+)
+def test_a_start_is_acknowledged_by_a_reply_that_says_success(fields: dict[str, Any], is_acknowledged: bool) -> None:
+    start = out()
+    assert not start.is_acknowledged
+    start.ticket.reply = reply(**fields)
+    assert start.is_acknowledged is is_acknowledged
+
+
+def test_a_cancellation_that_was_shown_before_is_no_end_of_ours() -> None:
+    code = 0x0300_400C
+    before = view("FAILED", print_error=code)
+    old, fresh = (
+        replace(out().mark, before=before.identity, before_state=before.state, before_error=error)
+        for error in (code, None)
+    )
+    shown = view("FAILED", **OURS, print_error=code)
+    assert OutStart(old, Ticket(Stop(), "1", 100.0, 0), code, 280.0, 100.0).look(shown, 101.0) is None
+    seen = OutStart(fresh, Ticket(Stop(), "1", 100.0, 0), None, 280.0, 100.0).look(shown, 101.0)
+    assert isinstance(seen, SeenEnded)
+
+
 # -- followed --------------------------------------------------------------------------------------
 
 
@@ -141,9 +184,13 @@ def followed(file: str | None = FILE) -> Followed:
         (view("FAILED", **OURS), True),
         (view("IDLE"), False),
         (view("RUNNING", subtask_name="Benchy", subtask_id="0"), True),
+        (view("RUNNING", subtask_name="", subtask_id="99"), True),
+        (view("RUNNING", subtask_name="part-7", subtask_id="99"), True),
+        (view("RUNNING", subtask_name="", subtask_id="0"), False),
+        (view("PREPARE", subtask_name="part-7", subtask_id="0"), False),
     ],
 )
-def test_a_print_is_over_when_none_is_active_or_another_is(seen: View, is_over: bool) -> None:
+def test_a_print_is_over_when_the_printer_says_so_or_another_is_certainly_active(seen: View, is_over: bool) -> None:
     assert followed().has_ended(seen, 0.0) is is_over
 
 

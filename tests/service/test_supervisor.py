@@ -47,6 +47,7 @@ class Service:
     """A supervisor that runs, and everything around it."""
 
     def __init__(self, state_dir: Path, *identifiers: str, watchdog_s: float | None = None) -> None:
+        self.ended_at: list[float] = []
         self.broker = FakePrintago()
         self.notifier = FakeNotifier(watchdog_s)
         serials = [f"01P00A00000000{number}" for number, _ in enumerate(identifiers, 1)]
@@ -55,7 +56,13 @@ class Service:
         wires.downloader.offers[URL] = FILE
         config = config_of(state_dir, map(printer_config, serials, identifiers), printago=PRINTAGO)
         self.supervisor = Supervisor(
-            config, wires, self.broker, journal=FakeJournal(), clock=FakeClock(), notifier=self.notifier
+            config,
+            wires,
+            self.broker,
+            journal=FakeJournal(),
+            clock=FakeClock(),
+            notifier=self.notifier,
+            last_resort=lambda: self.ended_at.append(asyncio.get_running_loop().time()),
         )
         self.running = asyncio.create_task(self.supervisor.run())
 
@@ -244,6 +251,38 @@ async def test_a_broker_that_says_nothing_does_not_hold_up_the_end(tmp_path: Pat
         in_an_upload(s)
         await asyncio.sleep(1)
         assert await s.stop() < 10
+
+
+@simulated
+async def test_what_ends_the_process_whatever_hangs_is_set_off_when_the_end_begins(tmp_path: Path) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        assert s.ended_at == []
+        with_a_start_out(s)
+        await asyncio.sleep(1)
+        began = asyncio.get_running_loop().time()
+        assert await s.stop() > 1
+        assert len(s.ended_at) == 1
+        assert s.ended_at[0] - began < 0.1
+
+
+@simulated
+async def test_many_transfers_that_hang_take_no_longer_to_end_than_one(tmp_path: Path) -> None:
+    names = ["left", *(f"other-{number}" for number in range(8))]
+    async with service(tmp_path, *names) as s:
+        await s.until_up()
+        s.broker.confirms = False
+        for printer, name in zip(s.printers, names, strict=True):
+            printer.storage.gates["put"].close()
+            printer.storage.ignores_cancelling = True
+            start = {"type": "printer_control", "action": "start_print_bbl", "parameters": {"url": URL}}
+            s.broker.send(f"bambu/{name}/commands", {**start, "command_id": name})
+        await asyncio.sleep(2)
+        assert await s.stop() < 9
+        assert [each["data"]["code"] for name in names for each in s.messages("error", name)] == ["cancelled"] * 9
+        for printer in s.printers:
+            printer.storage.ignores_cancelling = False
+            printer.storage.gates["put"].open()
 
 
 @simulated

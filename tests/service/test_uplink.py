@@ -161,6 +161,7 @@ async def test_a_subscription_that_is_refused_ends_the_session_and_is_tried_agai
         await until(lambda: len(s.broker.connections) == 2)
         assert not s.broker.connections[0].is_open
         assert not s.connected
+        assert s.availability == []  # who reads `connected` would command in vain
         s.broker.subscription_refusal = None
         await until(lambda: s.connected)
 

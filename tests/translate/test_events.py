@@ -237,6 +237,33 @@ def test_an_end_after_our_own_stop_is_a_cancellation_whatever_the_printer_says()
         assert watch.wait(60) == []
 
 
+def test_an_end_after_a_stop_that_had_no_effect_is_what_the_printer_says() -> None:
+    watch = printing()
+    watch.tracker.note_stop()
+    watch.tracker.forget_stop()
+    watch.says(gcode_state="FAILED", after=5.0)
+    assert watch.wait(10) == ["PrintFailed"]
+
+
+def test_a_stop_before_the_print_that_had_no_effect_does_not_cancel_it() -> None:
+    watch = Watch()
+    watch.tracker.note_stop()
+    watch.tracker.forget_stop()
+    watch.says(gcode_state="RUNNING")
+    watch.says(gcode_state="FAILED", after=5.0)
+    assert watch.wait(10) == ["PrintFailed"]
+
+
+def test_an_end_that_waits_for_its_cause_is_known_to_be_awaited() -> None:
+    watch = printing()
+    awaited = [watch.tracker.awaits_end]
+    watch.says(gcode_state="FAILED")
+    awaited.append(watch.tracker.awaits_end)
+    watch.wait(10)
+    awaited.append(watch.tracker.awaits_end)
+    assert awaited == [False, True, False]
+
+
 def test_a_stop_before_the_print_was_seen_makes_its_end_a_cancellation() -> None:
     watch = Watch()
     watch.tracker.note_stop()

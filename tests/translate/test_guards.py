@@ -223,6 +223,12 @@ def test_a_job_of_ours_can_be_stopped_whatever_the_printer_shows(state: str) -> 
     assert code("stop_print", situation(in_state(state), job_under_way=True)) is None
 
 
+@pytest.mark.parametrize("state", sorted(INACTIVE))
+def test_a_start_of_unknown_outcome_can_be_stopped_whatever_the_printer_shows(state: str) -> None:
+    assert code("stop_print", situation(in_state(state), start_unexplained=True)) is None
+    assert code("stop_print", situation(in_state(state))) == "wrong_state"
+
+
 # -- storage ---------------------------------------------------------------------------------------
 
 NO_CARD: Final = {"sdcard": False, "home_flag": 0b0111}

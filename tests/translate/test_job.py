@@ -140,6 +140,7 @@ TABLE: Final[dict[tuple[Phase, str], tuple[Phase, list[str]]]] = {
     (Phase.STOPPING, "Deadline"): (Phase.ENDED, ["KEEP_WATCH", "fail start_unknown at start", "stops: timeout"]),
     (Phase.STOPPING_SEEN, "SeenEnded"): (Phase.ENDED, ["REMOVE_FILE", STOPPED, "stops: done"]),
     (Phase.STOPPING_SEEN, "SeenEnded no"): (Phase.ENDED, ["REMOVE_FILE", STOPPED, "stops: done"]),
+    (Phase.STOPPING_SEEN, "SeenForeign"): (Phase.ENDED, ["REMOVE_FILE", STOPPED, "stops: done"]),
     (Phase.STOPPING_SEEN, "StopAsked"): (Phase.STOPPING_SEEN, ["PUBLISH_STOP"]),
     (Phase.STOPPING_SEEN, "Deadline"): (Phase.ENDED, ["KEEP_WATCH", "fail start_unknown at start",
                                                       "stops: timeout"]),

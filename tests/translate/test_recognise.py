@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bambu_connector.bambu.view import GcodeState, View
-from bambu_connector.translate.recognise import SETTLE_S, Sighting, StartMark, is_print_of, sight
+from bambu_connector.translate.recognise import SETTLE_S, Sighting, StartMark, is_another, is_print_of, sight
 from tests.bambu.reports import Fields
 from tests.translate.situations import ACTIVE, P1S, UNKNOWN, UNTOLD, any_report, in_state
 
@@ -82,8 +82,9 @@ def test_a_print_without_an_id_is_not_ours_by_another_name(ids: Fields) -> None:
 @pytest.mark.parametrize("state", ["RUNNING", "PAUSE", "PREPARE", "SLICING"])
 def test_a_print_that_was_active_under_our_name_before_is_never_ours(state: str) -> None:
     already = mark(OURS_WITHOUT_ID, state)
-    assert seen(OURS_WITHOUT_ID, by=already) is not Sighting.OURS_ACTIVE
-    assert seen(OURS_WITHOUT_ID, by=already, active_for=3600.0) is Sighting.FOREIGN
+    for active_for in (NEW, SETTLED, 3600.0):
+        assert seen(OURS_WITHOUT_ID, by=already, active_for=active_for) is Sighting.NOTHING
+    assert seen(OURS_WITHOUT_ID | {"subtask_name": "another"}, by=already) is Sighting.FOREIGN
 
 
 @pytest.mark.parametrize("state", ["IDLE", "FINISH", "FAILED"])
@@ -126,9 +127,12 @@ def test_our_name_with_the_last_prints_id_is_ours_once_nothing_more_comes() -> N
     assert seen(told, active_for=SETTLE_S) is Sighting.OURS_ACTIVE
 
 
-def test_a_print_that_keeps_the_last_ones_names_is_somebody_elses() -> None:
-    assert seen(OLD, active_for=SETTLE_S - 0.1) is Sighting.NOTHING
-    assert seen(OLD, active_for=SETTLE_S) is Sighting.FOREIGN
+@pytest.mark.parametrize("before", [OLD, OLD_WITHOUT_ID], ids=["with an id", "without one"])
+def test_a_print_that_keeps_the_last_ones_names_may_be_anybodys(before: Fields) -> None:
+    for active_for in (NEW, SETTLED, 3600.0):
+        assert seen(before, by=mark(before), active_for=active_for) is Sighting.NOTHING
+    assert seen(OURS, by=mark(before), active_for=3600.0) is Sighting.OURS_ACTIVE
+    assert seen(before | {"subtask_id": "99"}, by=mark(before), active_for=3600.0) is Sighting.FOREIGN
 
 
 def test_a_name_of_somebody_else_is_foreign_as_soon_as_it_is_seen() -> None:
@@ -149,9 +153,18 @@ def test_another_end_under_our_id_is_ours(before: str, after: str) -> None:
     assert seen(OURS, after, by=mark(state=before)) is Sighting.OURS_ENDED
 
 
+CANCELLED: Final = OURS | {"print_error": 0x0300400C}
+
+
 def test_a_cancelled_print_of_ours_has_ended_also_where_the_last_one_failed_too() -> None:
-    cancelled = OURS | {"print_error": 0x0300400C}
-    assert seen(cancelled, "FAILED", by=mark(state="FAILED")) is Sighting.OURS_ENDED
+    assert seen(CANCELLED, "FAILED", by=mark(state="FAILED")) is Sighting.OURS_ENDED
+
+
+def test_a_cancellation_that_was_shown_before_our_start_is_not_the_end_of_ours() -> None:
+    lingering = replace(mark(state="FAILED"), before_error=0x0300400C)
+    assert seen(CANCELLED, "FAILED", by=lingering) is Sighting.NOTHING
+    assert seen(CANCELLED, "FAILED", by=replace(lingering, before_error=0x05004003)) is Sighting.OURS_ENDED
+    assert seen(CANCELLED, "FAILED", by=replace(lingering, before_state=GcodeState.IDLE)) is Sighting.OURS_ENDED
 
 
 def test_an_end_of_somebody_elses_is_nothing() -> None:
@@ -202,7 +215,8 @@ def test_plain_g_code_may_be_started_twice() -> None:
 def test_plain_g_code_that_ran_before_is_never_ours() -> None:
     told = OLD_WITHOUT_ID | {"gcode_file": "cube.gcode", "subtask_name": ""}
     already = replace(PLAIN_MARK, before=view("RUNNING", **told).identity, before_state=GcodeState.RUNNING)
-    assert seen(told, by=already, active_for=3600.0) is Sighting.FOREIGN
+    for active_for in (NEW, SETTLED, 3600.0):
+        assert seen(told, by=already, active_for=active_for) is Sighting.NOTHING
 
 
 def test_another_file_is_somebody_elses() -> None:
@@ -223,6 +237,24 @@ def test_a_print_is_known_again_by_its_id_or_name(state: str) -> None:
         assert is_print_of(mark(), view(state, **told))
     for told in (OLD, OLD_WITHOUT_ID, OLD | {"subtask_id": "99"}):
         assert not is_print_of(mark(), view(state, **told))
+
+
+@pytest.mark.parametrize("told", [OURS, OURS_WITHOUT_ID, OURS | {"subtask_name": "renamed"}], ids=str)
+def test_our_own_print_is_never_another(told: Fields) -> None:
+    assert not is_another(mark(), view(**told))
+
+
+@pytest.mark.parametrize("nothing", ["", None])
+@pytest.mark.parametrize("ids", NO_IDS, ids=str)
+def test_a_print_without_a_name_and_an_id_is_not_certainly_another(nothing: str | None, ids: Fields) -> None:
+    assert not is_another(mark(), view(**(ids | {"subtask_name": nothing})))
+
+
+@pytest.mark.parametrize(
+    "told", [OLD, OLD_WITHOUT_ID, OURS | {"subtask_id": "99", "task_id": "99"}, {"subtask_id": "99"}], ids=str
+)
+def test_a_print_with_another_name_or_id_is_another(told: Fields) -> None:
+    assert is_another(mark(), view(**told))
 
 
 # -- whatever is reported --------------------------------------------------------------------------
@@ -252,4 +284,5 @@ def test_a_mark_taken_of_an_untold_state_is_ours_only_by_id() -> None:
     unknown = mark(OLD_WITHOUT_ID, UNTOLD)
     assert unknown.before_state is None
     assert seen(OURS, by=unknown) is Sighting.OURS_ACTIVE
-    assert seen(OURS_WITHOUT_ID, by=unknown, active_for=SETTLED) is Sighting.FOREIGN
+    assert seen(OURS_WITHOUT_ID, by=unknown, active_for=SETTLED) is Sighting.NOTHING
+    assert seen(OURS_WITHOUT_ID | {"subtask_name": "another"}, by=unknown) is Sighting.FOREIGN
