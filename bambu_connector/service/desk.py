@@ -127,10 +127,12 @@ class Desk:
         planned = plan(orders.StopPrint(), self._printer.situation())
         self._jobs.stop_unexplained()
         self._printer.note_stop()
+        session = self._printer.sessions
         try:
             done = await execute(self._printer, planned)
         except CommandError:
-            self._printer.forget_stop()
+            if self._printer.sessions == session:  # on a session that was lost it may have worked all the same
+                self._printer.forget_stop()
             raise
         return messages.success(command.header, planned.done, acknowledged=done.acknowledged)
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,7 +81,9 @@ class Shelf:
             for name in sorted(self._doomed):
                 await self._remove(name)
             if self._doomed:
-                await asyncio.sleep(RETRY_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_S):
+                        await self._sweeping.wait()
                 self._sweeping.set()
 
     async def _remove(self, name: str) -> None:
