@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ settings.load_profile("tests")
 # The tests must not find the configuration, state or service manager of the user who runs them.
 for _name in ("BAMBU_CONNECTOR_CONFIG", "STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC"):
     os.environ.pop(_name, None)
+
+# A shell starts what runs in its background with Ctrl-C ignored, and our children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
