@@ -52,5 +52,5 @@ def _nothing_found(places: tuple[Path, ...]) -> str:
         "    host: mqtt.example.org\n"
         "    username: farm\n"
         '    password: "…"\n'
-        "Then `bambu-connector discover` shows the printers in your network, and `bambu-connector pair` adds one."
+        "Then add your printers under `printers:`, and `bambu-connector check` says what is still missing."
     )

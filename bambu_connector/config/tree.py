@@ -96,7 +96,7 @@ class PrinterTls:
 class PrinterConfig:
     """One printer as its owner described it. None means that it was not said and has to be learned.
 
-    Without `host` it is found by SSDP; without `access_code` it waits to be paired.
+    Without `host` or `access_code` it is not connected until it has one.
     """
 
     serial: str

@@ -26,7 +26,10 @@ __all__ = [
     "printer_context",
 ]
 
-_PAIR_AGAIN: Final = "after a repair or factory reset pair it again; if neither happened, somebody may be in between"
+_IF_IT_CHANGED: Final = (
+    "after a repair or factory reset remove its fingerprint (from printers.yaml in the state directory, or from the"
+    " configuration); if neither happened, somebody may be in between"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def check_identity(trust: Trust, der: bytes) -> None:
     if trust.ca_file is None and trust.fingerprint is not None and fingerprint != trust.fingerprint.lower():
         raise IdentityMismatch(
             f"the certificate of {trust.serial} is not the one that was trusted: "
-            f"expected {trust.fingerprint}, shown {fingerprint}; {_PAIR_AGAIN}"
+            f"expected {trust.fingerprint}, shown {fingerprint}; {_IF_IT_CHANGED}"
         )
 
 
@@ -223,5 +226,5 @@ def _accepted(trust: Trust, der: bytes | None) -> str:
 def _untrusted_chain(trust: Trust, exc: ssl.SSLCertVerificationError) -> IdentityMismatch:
     return IdentityMismatch(
         f"the certificate of {trust.serial} is not signed by the CA in {trust.ca_file} ({exc.verify_message}); "
-        f"add the printer's CA to that file or pin the certificate instead; {_PAIR_AGAIN}"
+        f"add the printer's CA to that file or pin the certificate instead; {_IF_IT_CHANGED}"
     )

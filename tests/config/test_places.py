@@ -55,7 +55,7 @@ def test_where_nothing_is_found_the_error_says_where_it_looked_and_how_to_begin(
     for place in ("work/connector.yaml", "home/.config/bambu-connector/connector.yaml", "etc/connector.yaml"):
         assert str(here / place) in text
     assert "printago:" in text
-    assert "bambu-connector discover" in text
+    assert "bambu-connector check" in text
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 300])
