@@ -19,10 +19,17 @@ Tree = dict[str, Any]
 
 
 def find_printer(config: Config, name: str) -> PrinterConfig:
-    """Return the printer that is called `name`: by id, serial or name. Raises UnknownPrinter."""
-    for each in config.printers:
-        if name in (each.id, each.serial, each.name):
-            return each
+    """Return the printer that is called `name`: by id, else serial, else name. Raises UnknownPrinter.
+
+    A name that several printers have is refused: a guess could heat the wrong machine.
+    """
+    for key in ("id", "serial", "name"):
+        found = [each for each in config.printers if getattr(each, key) == name]
+        if len(found) > 1:
+            serials = ", ".join(each.serial for each in found)
+            raise UnknownPrinter(f"{len(found)} printers are called {name}: use the serial, one of {serials}.")
+        if found:
+            return found[0]
     known = ", ".join(each.name or each.id for each in config.printers) or "none"
     raise UnknownPrinter(f"There is no printer {name} in the configuration; it has: {known}.")
 

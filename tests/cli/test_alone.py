@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bambu_connector.cli.alone import find_printer
-from bambu_connector.config import load
+from bambu_connector.config import Config, Connector, PrinterConfig, load
 from bambu_connector.errors import UnknownPrinter
 from bambu_connector.service.lock import StateLock
 from tests.e2e.bench import ROOT, Bench, Service
@@ -83,3 +83,13 @@ def test_every_printer_is_asked_even_when_one_is_dead(lonely: Bench, shop: Bench
         "alone": True,
         "right": False,
     }
+
+
+def test_a_name_that_two_printers_have_is_refused_and_a_serial_goes_before_a_name(tmp_path: Path) -> None:
+    connector = Connector("t", tmp_path)
+    same = [PrinterConfig(serial=f"01P00A00000000{n}", id=f"p{n}", name="Same") for n in (1, 2)]
+    odd = PrinterConfig(serial="01P00A000000003", id="p3", name="01P00A000000001")
+    config = Config(connector=connector, printers=(odd, *same))
+    with pytest.raises(UnknownPrinter, match="2 printers are called Same"):
+        find_printer(config, "Same")
+    assert find_printer(config, "01P00A000000001").id == "p1"
