@@ -15,6 +15,10 @@ from typing import Self
 class Served:
     """One path. `drops` are the bytes after which the next requests break off, one for each; `statuses` are answered
     first. `length` overrules the Content-Length (-1: none), `stall_after` sends so much and then nothing until `go_on`.
+
+    `headers` overrule what would be sent, `total` what a range's answer says of the whole, and no such answer has more
+    than `most_of_a_range`. `endless` repeats the content in chunks for ever, `drip_s` is the pause after each byte, and
+    `raw` is all that is sent, headers included.
     """
 
     content: bytes = b""
@@ -28,6 +32,12 @@ class Served:
     stall_after: int | None = None
     go_on: threading.Event = field(default_factory=threading.Event)
     range_shift: int = 0
+    total: int | None = None
+    most_of_a_range: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    endless: bool = False
+    drip_s: float | None = None
+    raw: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,9 @@ class Request:
 class HttpServer:
     """Serves `files` (path without query → what is there) from the constructor to the end of the `with` block."""
 
-    def __init__(self, files: dict[str, Served], *, host: str = "127.0.0.1", pem: Path | None = None) -> None:
+    def __init__(
+        self, files: dict[str, Served], *, host: str = "127.0.0.1", port: int = 0, pem: Path | None = None
+    ) -> None:
         self.files = files
         self.requests: list[Request] = []
         owner = self
@@ -49,7 +61,7 @@ class HttpServer:
         class Handler(_Handler):
             server_owner = owner
 
-        self._server = _Server((host, 0), Handler)
+        self._server = _Server((host, port), Handler)
         if pem is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(pem)
@@ -94,12 +106,19 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(served.statuses.pop(0), {"Content-Length": "0"})
         elif served.redirect_to is not None:
             self._answer(302, {"Location": served.redirect_to, "Content-Length": "0"})
+        elif served.raw is not None:
+            self._send_body(served, served.raw)
         else:
             self._send(served)
 
     def _send(self, served: Served) -> None:
         start = self._start(served)
+        if start and start >= len(served.content):
+            self._answer(416, {"Content-Length": "0"})
+            return
         body = served.content[start:]
+        if start and served.most_of_a_range is not None:
+            body = body[: served.most_of_a_range]
         headers = {"Content-Length": str(len(body) if served.length is None else served.length)}
         if served.length == -1:
             del headers["Content-Length"]
@@ -109,10 +128,24 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Last-Modified"] = served.last_modified
         if start:
             first = start + served.range_shift
-            headers["Content-Range"] = f"bytes {first}-{len(served.content) - 1}/{len(served.content)}"
-        self._answer(206 if start else 200, headers)
+            total = len(served.content) if served.total is None else served.total
+            headers["Content-Range"] = f"bytes {first}-{first + len(body) - 1}/{total}"
+        if served.endless:
+            del headers["Content-Length"]
+            headers["Transfer-Encoding"] = "chunked"
+        self._answer(206 if start else 200, headers | served.headers)
+        self._send_body(served, body)
+
+    def _send_body(self, served: Served, body: bytes) -> None:
         with contextlib.suppress(OSError):
-            if served.drops:
+            while served.endless and not served.go_on.is_set():
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(body), body))
+            if served.drip_s is not None:
+                for index in range(len(body)):
+                    self.wfile.write(body[index : index + 1])
+                    if served.go_on.wait(served.drip_s):
+                        return
+            elif served.drops:
                 self.wfile.write(body[: served.drops.pop(0)])
             elif served.stall_after is not None:
                 self.wfile.write(body[: served.stall_after])
