@@ -20,6 +20,16 @@ _LOOKUP_THREADS: Final = 2
 _HANDSHAKES: Final = 32
 _HANDSHAKE_SLOT_S: Final = 1.0  # a peer that is slower gives its place away, so that a frozen one holds up nobody
 
+# By OpenSSL's number of what is wrong with a certificate (X509_V_ERR_…). Printers have advice of their own.
+_CA_ADVICE: Final = "if it is your own, name the certificate of its authority in ca_file (printago.tls)"
+_ADVICE: Final = {
+    9: "it is not valid yet: is this computer's clock right?",
+    10: "whoever runs the server must renew it, unless this computer's clock is wrong",
+    62: "it is for another name: correct the host, or have that name put into the certificate",
+    64: "it is not for this address: use the host's name, or have the address put into the certificate",
+}
+_OLD_TLS: Final = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "VERSION_TOO_LOW"})
+
 TlsContext = ssl.SSLContext | PrinterTls
 Address = tuple[socket.AddressFamily, Any]
 
@@ -92,7 +102,10 @@ def connect_error(exc: Exception, host: str, port: int, timeout_s: float = CONNE
         case socket.gaierror():
             return Unreachable(f"the name {host} cannot be resolved: {exc.strerror}")
         case ssl.SSLCertVerificationError():
-            return IdentityMismatch(f"the certificate of {where} is not trusted: {exc.verify_message}")
+            advice = _ADVICE.get(exc.verify_code, _CA_ADVICE)
+            return IdentityMismatch(f"the certificate of {where} is not trusted: {exc.verify_message}; {advice}")
+        case ssl.SSLError(reason=str(reason)) if reason in _OLD_TLS:
+            return NotAPrinter(f"{where} answers, but only with a TLS older than 1.2 ({reason}), which is not safe")
         case ssl.SSLError():
             return NotAPrinter(f"{where} answers, but not with TLS as we know it ({exc.reason or 'it hung up'})")
         case ConnectionResetError() | BrokenPipeError():  # after TCP's handshake: what plain servers say to TLS

@@ -8,6 +8,8 @@ from bambu_connector.links.ftps_session import STALL_TIMEOUT_S, FtpsSession
 
 FAULTS: Final = (OSError, EOFError, ftplib.Error)  # ftputil's own errors are OSErrors, too
 
+_SHOWN: Final = 200  # characters of a reply
+
 _REFUSALS: Final[dict[int, type[ConnectorError]]] = {
     452: StorageFull,
     530: AccessDenied,
@@ -21,8 +23,10 @@ def session_error(host: str, exc: BaseException) -> ConnectorError:
     match exc:
         case TimeoutError():
             return Unreachable(f"the file service of {host} has stopped answering")
+        case ftplib.error_proto():
+            return Unreachable(f"the file service of {host} answers what no file service says: {words_of(exc)}")
         case ftplib.Error():
-            return _REFUSALS.get(code_of(exc), Unreachable)(f"the file service of {host} refuses: {exc}")
+            return _REFUSALS.get(code_of(exc), Unreachable)(f"the file service of {host} refuses: {words_of(exc)}")
         case _:
             return Unreachable(f"the connection to the file service of {host} broke: {_reason(exc)}")
 
@@ -43,13 +47,17 @@ def upload_error(exc: BaseException, name: str, done: int, size: int) -> Connect
         return UploadFailed(f"{where}: the connection broke: {_reason(exc)}")
     match code_of(exc):
         case 553:
-            return StorageMissing(f"{where}: the printer has nothing to write to ({exc}): is there a card or stick?")
+            return StorageMissing(
+                f"{where}: the printer has nothing to write to ({words_of(exc)}): is there a card or stick?"
+            )
         case 552 | 452:
-            return StorageFull(f"{where}: the printer's storage is full ({exc})")
+            return StorageFull(f"{where}: the printer's storage is full ({words_of(exc)})")
         case 425 | 426 | 522:
-            return UploadFailed(f"{where}: the data connection failed ({exc}); quirk ftps_protection: C may help")
+            return UploadFailed(
+                f"{where}: the data connection failed ({words_of(exc)}); quirk ftps_protection: C may help"
+            )
         case code:
-            return _REFUSALS.get(code, UploadFailed)(f"{where}: the printer refuses it: {exc}")
+            return _REFUSALS.get(code, UploadFailed)(f"{where}: the printer refuses it: {words_of(exc)}")
 
 
 def original(exc: BaseException) -> BaseException:
@@ -62,8 +70,14 @@ def original(exc: BaseException) -> BaseException:
 def code_of(exc: ftplib.Error) -> int:
     """Return the three digits of the reply; 0 when it has none."""
     digits = str(exc)[:3]
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) if digits.isascii() and digits.isdigit() else 0
+
+
+def words_of(exc: BaseException) -> str:
+    """Return what the server said, so much and in such a way that it can stand in a sentence."""
+    text = "".join(each if each.isprintable() else " " for each in str(exc)[: _SHOWN + 1])
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
 def _reason(exc: BaseException) -> str:
-    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc) or "it hung up"
+    return (exc.strerror if isinstance(exc, OSError) else None) or words_of(exc) or "it hung up"

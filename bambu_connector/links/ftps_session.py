@@ -5,6 +5,7 @@ This is what ftputil is given as its session. It blocks, so it runs in a thread;
 
 import contextlib
 import ftplib
+import re
 import select
 import socket
 import ssl
@@ -13,6 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from bambu_connector.errors import IdentityMismatch
 from bambu_connector.links.dial import Address
 from bambu_connector.links.tls import PrinterSocket, Trust, printer_context
 from bambu_connector.secret import Secret
@@ -29,11 +31,23 @@ _DRAIN_TIMEOUT_S: Final = 3.0  # for the peer's FIN after ours; most are there a
 _LAST_WORDS_TIMEOUT_S: Final = 3.0
 # Small enough that progress is honest and the wait for the 226 short; more is not faster in a LAN.
 _SEND_BUFFER_BYTES: Final = 256 * 1024
-_MAX_LISTING_BYTES: Final = 4 * 1024 * 1024  # 40,000 files; more is not a listing
+# More is not a listing: a year of timelapses is 5,000 files.
+_MAX_LISTING_BYTES: Final = 4 * 1024 * 1024
+_MAX_LISTING_LINES: Final = 20_000
+_MAX_REPLY_CHARS: Final = 64 * 1024  # of several lines; the longest on record, vsftpd's HELP, has 700
+_FIRST_UNPRIVILEGED_PORT: Final = 1024
+_LAST_PORT: Final = 65_535
+
+_REPLY: Final = re.compile(r"[1-5][0-9]{2}(?![0-9])")
+_SIZE: Final = re.compile(r"213 +([0-9]{1,15})\s*")
 
 
 class WiresCutError(Exception):
     """Somebody cut the wires while we were at work."""
+
+
+class NonsenseError(ftplib.error_proto):
+    """The server says what no FTP server says; the text is that, or what is wrong with it."""
 
 
 class Wires:
@@ -120,6 +134,7 @@ class FtpsSession(ftplib.FTP_TLS):
         context = printer_context(trust)
         context.sslsocket_class = _FtpsSocket
         super().__init__(context=context, encoding="utf-8")
+        self._verify = trust.verify
         self._protection = protection
         self._wires = wires
         self._entered = False
@@ -138,7 +153,10 @@ class FtpsSession(ftplib.FTP_TLS):
     def enter(self, user: str, password: Secret) -> None:
         """Read the welcome, log in and choose the protection; raises ftplib.Error, OSError, EOFError."""
         self.welcome = self.getresp()
-        self.login(user, password.reveal())
+        try:
+            self.login(user, password.reveal())
+        except ftplib.Error as exc:  # some servers say what they were given
+            raise type(exc)(str(exc).replace(password.reveal(), "********")) from None
         if self._protection == "P":
             self.prot_p()
         else:
@@ -158,7 +176,7 @@ class FtpsSession(ftplib.FTP_TLS):
 
     def ntransfercmd(self, cmd: str, _rest: int | str | None = None) -> tuple[socket.socket, int | None]:
         """Open a data connection for `cmd`, resuming the control connection's TLS session. There is no REST."""
-        host, port = self.makepasv()
+        host, port = self._passive()
         raw = self._wires.connect([(socket.AddressFamily(self.af), (host, port))])
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         try:
@@ -177,6 +195,48 @@ class FtpsSession(ftplib.FTP_TLS):
             raise
         conn.settimeout(STALL_TIMEOUT_S)
         return conn, None
+
+    def _passive(self) -> tuple[str, int]:
+        """Return where the data connection goes: always to the host of the control connection."""
+        try:
+            host, port = self.makepasv()
+        except (ValueError, IndexError):
+            host, port = "", 0
+        if not _FIRST_UNPRIVILEGED_PORT <= port <= _LAST_PORT:
+            # Nobody listens there for data; what does is none of our business.
+            raise NonsenseError("there can be no data connection on the port that it names")
+        return host, port
+
+    def getmultiline(self) -> str:
+        """Read a reply; raises NonsenseError for one that is none, or does not end."""
+        line = self.getline()
+        if not _REPLY.match(line):
+            raise NonsenseError(line or "nothing")
+        lines, length = [line], len(line)
+        if line[3:4] == "-":
+            code = line[:3]
+            while line[:3] != code or line[3:4] == "-":
+                line = self.getline()
+                lines.append(line)
+                length += len(line) + 1
+                if length > _MAX_REPLY_CHARS:
+                    raise NonsenseError("a reply that has no end")
+        return "\n".join(lines)
+
+    def pwd(self) -> str:
+        """Return the current folder; raises ftplib.Error where it is none, since ftputil builds its paths on it."""
+        folder = super().pwd()
+        if not folder.startswith("/") or not folder.isprintable():
+            raise NonsenseError(f"a folder that is none: {folder}")
+        return folder
+
+    def size(self, filename: str) -> int:
+        """Return what SIZE says, in bytes; raises ftplib.Error where it is no number."""
+        reply = self.sendcmd(f"SIZE {filename}")
+        match = _SIZE.fullmatch(reply)
+        if match is None:
+            raise NonsenseError(reply)
+        return int(match[1])
 
     def voidresp(self) -> str:
         """Read the reply that ends a command, with our patience: ftputil's ends after 5 s."""
@@ -198,17 +258,22 @@ class FtpsSession(ftplib.FTP_TLS):
 
     def listing(self) -> str:
         """Return what LIST says about the current folder."""
-        lines = bytearray()
+        text = bytearray()
+        lines = 0
         conn = self.transfercmd("LIST")
         try:
-            while (data := conn.recv(65536)) and len(lines) < _MAX_LISTING_BYTES:
-                lines += data
+            while data := conn.recv(65536):
+                text += data
+                lines += data.count(b"\n")
+                if len(text) > _MAX_LISTING_BYTES or lines > _MAX_LISTING_LINES:
+                    self._wires.cut()  # a goodbye would wait for the rest
+                    raise NonsenseError(f"a listing of more than {_MAX_LISTING_LINES} files")
             if isinstance(conn, ssl.SSLSocket):
                 conn.unwrap()
         finally:
             conn.close()
         self.voidresp()
-        return lines.decode("utf-8", "replace")
+        return text.decode("utf-8", "replace")
 
     def _secure(self, raw: socket.socket, resumed: socket.socket | None = None) -> ssl.SSLSocket:
         session = resumed.session if isinstance(resumed, ssl.SSLSocket) else None
@@ -217,7 +282,21 @@ class FtpsSession(ftplib.FTP_TLS):
         try:
             sock.settimeout(CONNECT_TIMEOUT_S)
             sock.do_handshake()
+            self._check_twin(sock, resumed)
         except BaseException:
             sock.close()
             raise
         return sock
+
+    def _check_twin(self, sock: ssl.SSLSocket, control: socket.socket | None) -> None:
+        """Raise IdentityMismatch unless the data channel ends where the control connection does.
+
+        Where the serial alone is trusted, anybody could show a certificate with that on the port that PASV named.
+        """
+        if not self._verify or not isinstance(sock, PrinterSocket) or not isinstance(control, PrinterSocket):
+            return
+        if sock.fingerprint != control.fingerprint:
+            raise IdentityMismatch(
+                f"the data channel of {self.host} shows another certificate than its control connection: "
+                "somebody may be in between"
+            )

@@ -4,22 +4,26 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from bambu_connector.links.file_names import is_one_name
 from bambu_connector.links.wire import StoredFile
 
 _LINE: Final = re.compile(
-    r"-\S+ +\d+ +\S+ +\S+ +(?P<size>\d+) +(?P<month>\S+) +(?P<day>\S+) +(?P<when>\S+) (?P<name>.+)"
+    r"-\S+ +\d+ +\S+ +\S+ +(?P<size>[0-9]{1,15}) +(?P<month>\S+) +(?P<day>\S+) +(?P<when>\S+) (?P<name>.+)"
 )
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _CLOCK_SLACK: Final = timedelta(days=1)  # a time of day means the last year, but clocks and time zones differ
 
 
 def parse_listing(text: str, now: datetime) -> tuple[StoredFile, ...]:
-    """Return the regular files in a listing; lines that are none, or that nobody can read, are left out."""
+    """Return the regular files in a listing.
+
+    Lines that are none, that nobody can read, or whose name leads to somewhere else are left out.
+    """
     matches = (_LINE.fullmatch(line.rstrip("\r")) for line in text.split("\n"))
     return tuple(
         StoredFile(match["name"], int(match["size"]), _modified(match["month"], match["day"], match["when"], now))
         for match in matches
-        if match is not None
+        if match is not None and is_one_name(match["name"])
     )
 
 
@@ -33,6 +37,6 @@ def _modified(month: str, day: str, when: str, now: datetime) -> datetime | None
             moment = datetime(year, number, int(day), int(hour), int(minute), tzinfo=UTC)
             if moment <= now + _CLOCK_SLACK:
                 return moment
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     return None

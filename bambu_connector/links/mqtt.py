@@ -8,7 +8,6 @@ while the peer takes nothing.
 import asyncio
 import contextlib
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
@@ -19,7 +18,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from bambu_connector.errors import LinkError, MessageRefused, NotAPrinter, ProtocolRefused, Unreachable
-from bambu_connector.links.mqtt_login import FAILURE, KEEPALIVE_TIMEOUT, Login, connect, make_client, refusal
+from bambu_connector.links.mqtt_client import Client, delivery_of, make_client, publish_size
+from bambu_connector.links.mqtt_login import FAILURE, KEEPALIVE_TIMEOUT, Login, connect, hung_up, refusal
+from bambu_connector.links.mqtt_stream import TrimmedSocket
+from bambu_connector.links.mqtt_trim import BadPacketError, PacketTrimmer
 from bambu_connector.links.wire import Delivery
 
 ANSWER_TIMEOUT_S: Final = 10.0  # for CONNACK and SUBACK; amqtt with argon2 passwords needs 0.2 s, a busy P1 up to 5 s
@@ -28,6 +30,8 @@ _MAX_BACKLOG_BYTES: Final = 8 * 1024 * 1024  # a peer that takes nothing for so 
 _MAX_QUEUED: Final = 20_000  # twice what the service keeps for a broker that was away
 _NO_RECEIVE_MAXIMUM: Final = 65_535  # what MQTT 5 says where the broker names none: as many as there are message ids
 _MAX_UNWATCHED: Final = 1000  # a peer that withholds PUBACKs: forget them, or memory and message ids run out
+_MAX_PACKETS_TO_WRITE: Final = 10_000  # a peer that does not take our answers is not listened to meanwhile
+_PACKETS_A_TURN: Final = 200  # a few milliseconds: a peer that floods us leaves time for the others
 _MISC_INTERVAL_S: Final = 5.0
 
 
@@ -39,6 +43,7 @@ class MqttConnection:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
+        self._stream = TrimmedSocket(sock, PacketTrimmer(login.max_payload_bytes, properties=login.protocol == "5"))
         self._fd = sock.fileno()
         self._endpoint = endpoint
         self._login = login
@@ -50,9 +55,12 @@ class MqttConnection:
         self._publishing: dict[int, asyncio.Future[None]] = {}
         self._queue: deque[tuple[str, bytes, int, bool, asyncio.Future[None]]] = deque()
         self._receive_maximum = _NO_RECEIVE_MAXIMUM
+        self._max_packet_bytes: int | None = None
+        self._under_way: tuple[int | None, float] = (None, 0.0)
         self._unwatched: set[int] = set()
         self._backlog = 0
         self._writing = False
+        self._deaf = self._reading_soon = False
         self._closing = False
         self._why: LinkError | None = None
         self._misc: asyncio.TimerHandle | None = None
@@ -111,17 +119,28 @@ class MqttConnection:
             raise Unreachable(f"{self._endpoint} does not confirm the subscription") from None
         finally:
             self._subscribing.pop(mid, None)
-        for topic, code in zip(topics, codes, strict=False):
+        if len(codes) != len(topics):
+            raise LinkError(f"{self._endpoint} answers {len(codes)} of {len(topics)} subscriptions")
+        for topic, code in zip(topics, codes, strict=True):
             if code.value >= FAILURE:
                 raise LinkError(f"{self._endpoint} refuses the subscription to {topic}: {code!s}")
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> asyncio.Future[None]:
         """Publish; the future is done at the PUBACK (QoS 0: at once) and fails with LinkError.
 
+        It fails with MessageRefused where the message is larger than the broker takes, and nothing is sent then.
         Raises LinkError when the connection is gone or far behind.
         """
         done: asyncio.Future[None] = self._loop.create_future()
-        if qos == 0:
+        if self._max_packet_bytes is not None and publish_size(topic, payload, qos) > self._max_packet_bytes:
+            self._require_open()
+            _fail(
+                done,
+                MessageRefused(
+                    f"{self._endpoint} takes {self._max_packet_bytes} bytes a message, and this one has {len(payload)}"
+                ),
+            )
+        elif qos == 0:
             self._publish(topic, payload, qos, retain)
             done.set_result(None)
         elif len(self._publishing) < self._receive_maximum:
@@ -172,12 +191,13 @@ class MqttConnection:
 
     def _start(self) -> None:
         rc = connect(self._client, self._endpoint, self._login)
-        self._loop.add_reader(self._fd, self._readable)
-        self._schedule_misc()
+        if self._client.socket() is not None:  # else the peer was gone before CONNECT
+            self._loop.add_reader(self._fd, self._readable)
+            self._schedule_misc()
         self._settle(rc)
 
-    def _make_client(self) -> paho.Client:
-        client = make_client(self._sock, self._login)
+    def _make_client(self) -> Client:
+        client = make_client(self._stream, self._login)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_publish_received
@@ -205,17 +225,34 @@ class MqttConnection:
             raise _as_link_error(self._gone.result(), self._endpoint)
 
     def _readable(self) -> None:
+        rc = MQTTErrorCode.MQTT_ERR_SUCCESS
         try:
-            while True:
+            for _ in range(_PACKETS_A_TURN):
+                if self._gone.done() or self._deaf:
+                    return
                 rc = self._client.loop_read()
-                # One TLS record may hold several packets, and the selector does not fire for what OpenSSL has read.
-                if self._client.socket() is None or not _pending(self._sock):
+                # One read may hold several packets, and the selector does not fire for what is read already.
+                if not self._stream.pending():
                     break
+            else:
+                self._read_soon()
+        except BadPacketError as exc:
+            self._end(self._not_mqtt(str(exc)))
         except Exception as exc:  # a bug in a callback; paho's half-read packet is lost with it
             self._end(exc)
             raise
         # A PUBACK is written behind what its message has set off: the printer that is to move need not wait for it.
         self._settle(rc)
+
+    def _read_soon(self) -> None:
+        """Go on with what is read already, after the others had their turn."""
+        if not self._reading_soon:
+            self._reading_soon = True
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        self._reading_soon = False
+        self._readable()
 
     def _writable(self) -> None:
         self._settle(self._client.loop_write())
@@ -228,6 +265,12 @@ class MqttConnection:
 
     def _on_misc(self) -> None:
         self._schedule_misc()
+        packet = self._stream.under_way
+        if packet is None or packet != self._under_way[0]:
+            self._under_way = packet, self._loop.time()
+        elif self._loop.time() - self._under_way[1] > 2 * self._login.keepalive_s:
+            # Behind it nothing gets through, and paho takes every byte for a sign of life.
+            self._end(Unreachable(f"{self._endpoint} does not come to the end of a message"))
         self._settle(self._client.loop_misc())
 
     def _settle(self, rc: MQTTErrorCode) -> None:
@@ -238,12 +281,22 @@ class MqttConnection:
             self._end(self._why or self._explain(rc))
             return
         wants = self._client.want_write()
+        if wants or self._deaf:
+            self._listen(self._client.packets_to_write <= _MAX_PACKETS_TO_WRITE)
         if wants and not self._writing:
             self._loop.add_writer(self._fd, self._writable)
         elif self._writing and not wants:
             self._loop.remove_writer(self._fd)
             self._backlog = 0
         self._writing = wants
+
+    def _listen(self, listening: bool) -> None:
+        if listening and self._deaf:
+            self._loop.add_reader(self._fd, self._readable)
+            self._read_soon()
+        elif not listening and not self._deaf:
+            self._loop.remove_reader(self._fd)
+        self._deaf = not listening
 
     def _end(self, why: Exception) -> None:
         if self._gone.done():
@@ -252,7 +305,7 @@ class MqttConnection:
         if self._misc is not None:
             self._misc.cancel()
         self._unwatch()
-        self._sock.close()
+        self._stream.close()
         failure = _as_link_error(why, self._endpoint)
         waiters: list[asyncio.Future[Any]] = [
             self._connack,
@@ -262,8 +315,7 @@ class MqttConnection:
         ]
         for waiting in waiters:
             if not waiting.done():
-                waiting.set_exception(failure)
-                waiting.exception()  # whoever does not wait for it has been told by `closed`
+                _fail(waiting, failure)
         self._publishing.clear()
         self._queue.clear()
 
@@ -276,14 +328,16 @@ class MqttConnection:
     def _explain(self, rc: MQTTErrorCode) -> LinkError:
         if self._closing:
             return Unreachable(f"the connection to {self._endpoint} was closed by this side")
+        if rc == MQTTErrorCode.MQTT_ERR_PROTOCOL:
+            return self._not_mqtt("sends what cannot be read")
         if self._connack.done():
             return Unreachable(f"the connection to {self._endpoint} broke")
-        if rc == MQTTErrorCode.MQTT_ERR_PROTOCOL:
-            return NotAPrinter(f"{self._endpoint} answers, but not with MQTT {self._login.protocol}")
-        if self._login.protocol == "5":
-            # That is how amqtt answers a CONNECT of a version that it does not know.
-            return ProtocolRefused(f"{self._endpoint} hangs up on a login with MQTT 5")
-        return Unreachable(f"{self._endpoint} hangs up without answering the login")
+        return hung_up(self._stream.alert, self._endpoint, self._login.protocol)
+
+    def _not_mqtt(self, what: str) -> LinkError:
+        if self._connack.done():
+            return Unreachable(f"{self._endpoint} {what}")
+        return NotAPrinter(f"{self._endpoint} answers, but not with MQTT {self._login.protocol}")
 
     # -- paho's callbacks, on the loop, inside its calls -------------------------------------------
 
@@ -293,6 +347,8 @@ class MqttConnection:
             return
         # A broker that gets more than it can take disconnects; paho cannot be told after CONNECT, so we count.
         self._receive_maximum = getattr(properties, "ReceiveMaximum", _NO_RECEIVE_MAXIMUM)
+        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        self._client.ask_at_least_every(self._login.keepalive_s)
         if not self._connack.done():
             self._connack.set_result(None)
 
@@ -305,20 +361,11 @@ class MqttConnection:
             self._why = Unreachable(f"{self._endpoint} has not answered for {2 * self._login.keepalive_s} s")
 
     def _on_publish_received(self, _client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            return  # nothing that anybody here subscribed to
-        self._on_message(
-            Delivery(
-                topic=topic,
-                payload=bytes(message.payload),
-                qos=message.qos,
-                retain=message.retain,
-                dup=message.dup,
-                token=message.mid,
-            )
-        )
+        delivery = delivery_of(message)
+        if delivery is None:
+            self._client.ack(message.mid, message.qos)  # nothing that we subscribed to; unacknowledged it takes a place
+        else:
+            self._on_message(delivery)
 
     def _on_puback(self, _client: Any, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         waiting = self._publishing.pop(mid, None)
@@ -332,7 +379,11 @@ class MqttConnection:
                 waiting.set_result(None)
         if self._queue:
             topic, payload, qos, retain, done = self._queue.popleft()
-            self._publishing[self._client.publish(topic, payload, qos, retain).mid] = done
+            info = self._client.publish(topic, payload, qos, retain)
+            if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+                self._publishing[info.mid] = done
+            elif not done.done():
+                _fail(done, LinkError(f"{self._endpoint} leaves too many messages unacknowledged"))
 
     def _on_suback(self, _client: Any, _data: Any, mid: int, codes: list[ReasonCode], _properties: Any) -> None:
         waiting = self._subscribing.get(mid)
@@ -343,8 +394,9 @@ class MqttConnection:
         self._unwatch()
 
 
-def _pending(sock: socket.socket) -> bool:
-    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+def _fail(waiting: asyncio.Future[Any], failure: Exception) -> None:
+    waiting.set_exception(failure)
+    waiting.exception()  # asyncio need not complain where nobody waits for it
 
 
 def _as_link_error(why: Exception, endpoint: str) -> LinkError:

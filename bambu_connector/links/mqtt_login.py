@@ -1,11 +1,10 @@
 """How a login with MQTT looks: what goes into CONNECT, and what the answers mean."""
 
-import socket
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -19,8 +18,13 @@ Protocol = Literal["5", "3.1.1"]
 _DENIED: Final = frozenset({134, 135, 138, 140})
 _FULL: Final = frozenset({136, 137, 151, 159})
 _WRONG_VERSION: Final = 132
+_TAKEN_OVER: Final = 142
 KEEPALIVE_TIMEOUT: Final = 141
 FAILURE: Final = 128
+
+# A full report has 11 to 60 KB, and the longest answer on record a few hundred; what a thousand printers may send at
+# once should still fit into the memory of a small computer.
+MAX_PAYLOAD_BYTES: Final = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,10 @@ class Will:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """What goes into CONNECT. With a session expiry (MQTT 5 only) the session is kept, else it starts clean."""
+    """What goes into CONNECT. With a session expiry (MQTT 5 only) the session is kept, else it starts clean.
+
+    A message that comes in with a payload beyond `max_payload_bytes` is delivered with so many bytes of it.
+    """
 
     client_id: str
     username: str | None = None
@@ -44,16 +51,7 @@ class Login:
     receive_maximum: int | None = None
     manual_ack: bool = False
     will: Will | None = None
-
-
-def make_client(sock: socket.socket, login: Login) -> paho.Client:
-    """Return paho's client on a connected socket, with all that CONNECT will say."""
-    client = _Client(sock, login)
-    client.username_pw_set(login.username, login.password.reveal() if login.password else None)
-    if login.will is not None:
-        client.will_set(login.will.topic, login.will.payload, qos=1, retain=True)
-    client.max_inflight_messages_set(0)  # no limit: printers withhold PUBACKs, and paho would stop at 20
-    return client
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES
 
 
 def connect(client: paho.Client, endpoint: str, login: Login) -> MQTTErrorCode:
@@ -70,6 +68,19 @@ def connect(client: paho.Client, endpoint: str, login: Login) -> MQTTErrorCode:
     )
 
 
+def hung_up(alert: str | None, endpoint: str, protocol: str) -> LinkError:
+    """Return what it means that the connection ended before the CONNACK; `alert` is what TLS gave as its reason."""
+    if alert is not None and "CERTIFICATE" in alert:  # with TLS 1.3 a server looks at it after our handshake
+        return AccessDenied(
+            f"{endpoint} does not accept the client certificate, or wants one that it was not shown ({alert}): "
+            "see cert_file and key_file in printago.tls"
+        )
+    if protocol == "5":
+        # That is how amqtt answers a CONNECT of a version that it does not know.
+        return ProtocolRefused(f"{endpoint} hangs up on a login with MQTT 5")
+    return Unreachable(f"{endpoint} hangs up without answering the login")
+
+
 def refusal(code: ReasonCode, endpoint: str, protocol: str) -> LinkError:
     """Return what a CONNACK or DISCONNECT with such a code means."""
     if code.value in _DENIED:
@@ -78,23 +89,9 @@ def refusal(code: ReasonCode, endpoint: str, protocol: str) -> LinkError:
         return TooManyClients(f"{endpoint} has no room for another client: {code!s}")
     if code.value == _WRONG_VERSION:
         return ProtocolRefused(f"{endpoint} does not speak MQTT {protocol}")
-    return Unreachable(f"{endpoint} ends the session: {code!s}")
-
-
-class _Client(paho.Client):
-    """paho's client on a socket that is connected already."""
-
-    def __init__(self, sock: socket.socket, login: Login) -> None:
-        newest = login.protocol == "5"
-        super().__init__(
-            CallbackAPIVersion.VERSION2,
-            client_id=login.client_id,
-            clean_session=None if newest else True,
-            protocol=MQTTProtocolVersion.MQTTv5 if newest else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=login.manual_ack,
+    if code.value == _TAKEN_OVER:
+        return Unreachable(
+            f"another client logged in at {endpoint} with our client id, which ends our session: does a second "
+            "connector run with the same `id` or `client_id`?"
         )
-        self._connected_socket = sock
-
-    def _create_socket(self) -> socket.socket:
-        return self._connected_socket
+    return Unreachable(f"{endpoint} ends the session: {code!s}")

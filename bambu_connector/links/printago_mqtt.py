@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Self
 
-from bambu_connector.errors import ProtocolRefused
+from bambu_connector.errors import ProtocolRefused, Unreachable
 from bambu_connector.links.dial import Dialer
 from bambu_connector.links.mqtt import MqttConnection
 from bambu_connector.links.mqtt_login import Login, Protocol
@@ -18,6 +18,10 @@ from bambu_connector.links.wire import Delivery
 _SESSION_EXPIRY_S = 300  # the contract's: commands that arrive while we restart are kept so long
 _RECEIVE_MAXIMUM = 100  # unacknowledged commands at a time; the rest waits in the broker
 _MESSAGE_ID_BITS = 16
+_REFUSALS_TO_REMEMBER = 2
+_REFUSALS_TO_BELIEVE = 3  # in a row, of a broker that spoke MQTT 5 before: somebody put another one there
+MAX_PAYLOAD_BYTES = 512 * 1024
+"""What is delivered of a message at most: twice what a command may have, so what was cut is too long for sure."""
 
 log = logging.getLogger(__name__)
 
@@ -85,14 +89,18 @@ class PrintagoMqttConnection:
         delivery = replace(delivery, token=self._epoch << _MESSAGE_ID_BITS | delivery.token)
         if self._held is None:
             self._on_delivery(delivery)
+        elif len(self._held) < _RECEIVE_MAXIMUM:
+            self._held.append(replace(delivery, kept=True))
         else:
-            self._held.append(delivery)
+            log.debug("a message is left in the broker, which sends more than we allowed")
 
 
 class PrintagoMqtt:
     """The way to Printago's broker: `login` tells who we are, which protocol to try first, and the last will.
 
-    Remembers across connections that the broker refused MQTT 5.
+    A wire that breaks in the middle of a login looks like a broker that hangs up on MQTT 5. Logging in with 3.1.1
+    throws the kept session away, commands and all, so one that spoke 5 before is not believed at once, and that the
+    broker knows only 3.1.1 is remembered when it was so twice in a row.
     """
 
     def __init__(
@@ -107,10 +115,12 @@ class PrintagoMqtt:
         self._host = host
         self._port = port
         self._context = context
-        self._login = replace(login, manual_ack=True)
+        self._login = replace(login, manual_ack=True, max_payload_bytes=MAX_PAYLOAD_BYTES)
         self._dialer = dialer
         self._protocol = login.protocol
         self._epochs = itertools.count(1)
+        self._spoke_newest = False
+        self._refusals = 0
 
     async def connect(self, on_delivery: Callable[[Delivery], None]) -> PrintagoMqttConnection:
         """Connect and log in with the last will set; falls back to MQTT 3.1.1 where 5 is refused.
@@ -120,12 +130,18 @@ class PrintagoMqtt:
         if self._protocol == "3.1.1":
             return await self._connect(on_delivery, "3.1.1")
         try:
-            return await self._connect(on_delivery, "5")
+            connection = await self._connect(on_delivery, "5")
         except ProtocolRefused as refusal:
+            self._refusals += 1
+            if self._spoke_newest and self._refusals < _REFUSALS_TO_BELIEVE:
+                raise Unreachable(str(refusal)) from refusal
             connection = await self._connect(on_delivery, "3.1.1")
             log.info("%s; going on with 3.1.1", refusal)
-            self._protocol = "3.1.1"
+            if self._refusals >= _REFUSALS_TO_REMEMBER:
+                self._protocol = "3.1.1"
             return connection
+        self._spoke_newest, self._refusals = True, 0
+        return connection
 
     async def _connect(self, on_delivery: Callable[[Delivery], None], protocol: Protocol) -> PrintagoMqttConnection:
         login = replace(self._login, protocol=protocol)

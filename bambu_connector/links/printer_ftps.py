@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import ftplib
 import functools
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +14,16 @@ from typing import Any, Final, TypeVar
 
 from bambu_connector.errors import AccessDenied, ConnectorError, FileInvalid, Unreachable, UploadFailed
 from bambu_connector.links.dial import Address, Dialer, connect_error
-from bambu_connector.links.ftps_errors import FAULTS, code_of, explained, original, session_error, upload_error
+from bambu_connector.links.file_names import check_folder, check_name
+from bambu_connector.links.ftps_errors import (
+    FAULTS,
+    code_of,
+    explained,
+    original,
+    session_error,
+    upload_error,
+    words_of,
+)
 from bambu_connector.links.ftps_session import FtpsSession, Protection, Wires, WiresCutError
 from bambu_connector.links.listing import parse_listing
 from bambu_connector.links.tls import Trust
@@ -27,12 +35,14 @@ T = TypeVar("T")
 _USER: Final = "bblp"
 _BLOCK_BYTES: Final = 64 * 1024  # 1.6 to 2 times as fast as ftputil's 8 KiB; more adds little and coarsens the progress
 _MIN_DEADLINE_S: Final = 600.0
-_SLOWEST_BYTES_PER_S: Final = 25_000  # a P1 moves 50 to 150 KB/s; half of the slowest is a transfer that will not end
+# Farms see 75 to 160 KB/s, a P1 at its worst 50; half of that is a transfer that will not end.
+_SLOWEST_BYTES_PER_S: Final = 25_000
+# For everything but the content, which is a few replies: an H2D takes more than 30 s for one. What a peer can do with
+# a byte every now and then ends here.
+_ERRAND_S: Final = 180.0
 _PROGRESS_INTERVAL_S: Final = 0.2
 _CLEAN_UP_S: Final = 4.0  # a service that stops has 10 s in all
 _ERRANDS: Final = 2
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")  # a line break in a name would be a command of its own
 
 
 class FtpsPool:
@@ -54,15 +64,40 @@ class _Job:
     def __init__(self, addresses: list[Address], progress: Progress | None) -> None:
         self.addresses = addresses
         self.wires = Wires()
+        self.too_late: ConnectorError | None = None
+        """Why the wires were cut, when it was because the time that was allowed is over."""
         self._loop = asyncio.get_running_loop()
         self._progress = progress
         self._told = 0.0
+        self._done = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def tell(self, done: int, total: int | None) -> None:
+        self._done = done
         now = time.monotonic()
         if self._progress is not None and (done == total or now - self._told >= _PROGRESS_INTERVAL_S):
             self._told = now
             self._loop.call_soon_threadsafe(self._progress, done, total)
+
+    def allow(self, seconds: float, late: Callable[[int], ConnectorError]) -> None:
+        """Cut the wires in so many seconds, unless more are allowed before; to be called from the thread.
+
+        `late` makes the error of it from the number of bytes that were moved.
+        """
+        self._loop.call_soon_threadsafe(self._set_timer, seconds, late)
+
+    def end(self) -> None:
+        """Note, on the loop, that nothing is under way any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set_timer(self, seconds: float, late: Callable[[int], ConnectorError]) -> None:
+        self.end()
+        self._timer = self._loop.call_later(seconds, self._expire, late)
+
+    def _expire(self, late: Callable[[int], ConnectorError]) -> None:
+        self.too_late = late(self._done)
+        self.wires.cut()
 
     def wires_for_cleaning_up(self) -> Wires:
         """Return wires that are cut by themselves, and not when the coroutine is cancelled."""
@@ -107,27 +142,27 @@ class PrinterFtps:
 
         Raises StorageMissing, StorageFull, UploadFailed.
         """
-        _check_name(name)
+        check_name(name)
         await self._run(self._pool.transfers, functools.partial(self._put, source, name), progress)
 
     async def fetch(self, name: str, target: Path, progress: Progress, max_bytes: int) -> None:
         """Copy a file from the printer to `target`; FileInvalid when it is not there or too large."""
-        _check_name(name)
+        check_name(name)
         await self._run(self._pool.transfers, functools.partial(self._fetch, name, target, max_bytes), progress)
 
     async def remove(self, name: str) -> bool:
         """Delete; False when there was no such file. Raises UploadFailed when the printer will not."""
-        _check_name(name)
+        check_name(name)
         return await self._run(self._pool.errands, functools.partial(self._remove, name))
 
     async def size(self, name: str) -> int | None:
         """Return the file's size in bytes, None when there is no such file."""
-        _check_name(name)
+        check_name(name)
         return await self._run(self._pool.errands, functools.partial(self._size, name))
 
     async def list_folder(self, folder: str) -> tuple[StoredFile, ...]:
         """Return the regular files in `folder` (`"/"` is the root); none where there is no such folder."""
-        _check_folder(folder)
+        check_folder(folder)
         return await self._run(self._pool.errands, functools.partial(self._list_folder, folder))
 
     async def _run(self, executor: Executor, work: Callable[[_Job], T], progress: Progress | None = None) -> T:
@@ -140,6 +175,10 @@ class PrinterFtps:
         waiting = asyncio.wrap_future(thread)
         try:
             return await asyncio.shield(waiting)
+        except (ConnectorError, WiresCutError, *FAULTS):
+            if job.too_late is None:
+                raise
+            raise job.too_late from None
         except asyncio.CancelledError:
             job.wires.cut()
             thread.cancel()  # where it has not begun
@@ -149,6 +188,8 @@ class PrinterFtps:
             if not waiting.cancelled():
                 waiting.exception()  # what it died of was our doing
             raise
+        finally:
+            job.end()
 
     # -- in a thread -------------------------------------------------------------------------------
 
@@ -158,6 +199,7 @@ class PrinterFtps:
         try:
             with self._entered(session, job), _ftp_host(session) as remote:
                 self._store(session, remote, source, size, name, job)
+                job.allow(_ERRAND_S, self._dawdles)
                 if session.lastresp.startswith("2"):
                     self._compare(session, name, size)
                     return
@@ -171,7 +213,7 @@ class PrinterFtps:
             raise
 
     def _store(self, session: FtpsSession, remote: Any, source: Path, size: int, name: str, job: _Job) -> None:
-        deadline = time.monotonic() + max(_MIN_DEADLINE_S, size / _SLOWEST_BYTES_PER_S)
+        job.allow(_time_for(size), lambda done: UploadFailed(f"{name}: too slow, after {done} of {size} bytes"))
         done = 0
         problem: ConnectorError | None = None
         block = memoryview(bytearray(_BLOCK_BYTES))
@@ -182,14 +224,9 @@ class PrinterFtps:
                         file.write(block[:count])
                         done += count
                         job.tell(done, size)
-                        if time.monotonic() > deadline:
-                            raise UploadFailed(f"{name}: too slow, after {done} of {size} bytes")
-                except UploadFailed as exc:
-                    problem = exc
-                    job.wires.cut()  # closing the file would wait for the printer
                 except OSError as exc:
                     problem = upload_error(explained(exc, session), name, done, size)
-                    job.wires.cut()
+                    job.wires.cut()  # closing the file would wait for the printer
         except FAULTS as exc:
             cause = explained(original(exc), session)
             # All sent, and no answer: what is stored decides, not the answer.
@@ -202,7 +239,7 @@ class PrinterFtps:
         try:
             stored = _stored_size(session, name)
         except FAULTS as exc:
-            raise UploadFailed(f"{name}: sent, but the printer does not tell what it stored ({exc})") from exc
+            raise UploadFailed(f"{name}: sent, but the printer does not tell what it stored ({words_of(exc)})") from exc
         if stored != size:
             raise UploadFailed(f"{name}: the printer holds {stored or 0} of {size} bytes")
 
@@ -221,7 +258,9 @@ class PrinterFtps:
                 raise FileInvalid(f"{name} has {size} bytes, more than the {max_bytes} that are allowed")
             try:
                 done = self._retrieve(session, name, target, size, job)
-                if done != size:
+                if done > size:
+                    raise Unreachable(f"{name}: the printer sends more than the {size} bytes that it announced")
+                if done < size:
                     raise Unreachable(f"{name}: the printer ended the transfer after {done} of {size} bytes")
             except BaseException:
                 job.wires.cut()
@@ -229,16 +268,15 @@ class PrinterFtps:
                 raise
 
     def _retrieve(self, session: FtpsSession, name: str, target: Path, size: int, job: _Job) -> int:
-        deadline = time.monotonic() + max(_MIN_DEADLINE_S, size / _SLOWEST_BYTES_PER_S)
+        job.allow(_time_for(size), lambda done: Unreachable(f"{name}: too slow, after {done} of {size} bytes"))
         done = 0
         with _ftp_host(session) as remote, target.open("wb") as local, remote.open(name, "rb") as file:
             while done <= size and (data := file.read(_BLOCK_BYTES)):
                 local.write(data)
                 done += len(data)
                 job.tell(done, size)
-                if time.monotonic() > deadline:
-                    job.wires.cut()  # closing the file would wait for the printer
-                    raise TimeoutError
+            if done > size:
+                job.wires.cut()  # closing the file would wait for the rest
         return done
 
     def _remove(self, name: str, job: _Job) -> bool:
@@ -248,7 +286,7 @@ class PrinterFtps:
             except ftplib.error_perm as exc:
                 if _stored_size(session, name) is None:
                     return False
-                raise UploadFailed(f"{name}: the printer does not remove it: {exc}") from exc
+                raise UploadFailed(f"{name}: the printer does not remove it: {words_of(exc)}") from exc
             return True
 
     def _size(self, name: str, job: _Job) -> int | None:
@@ -277,6 +315,7 @@ class PrinterFtps:
     @contextlib.contextmanager
     def _entered(self, session: FtpsSession, job: _Job) -> Iterator[None]:
         """Log in, and turn whatever goes wrong inside into our errors."""
+        job.allow(_ERRAND_S, self._dawdles)
         try:
             self._open(session, job)
             self._enter(session)
@@ -285,6 +324,9 @@ class PrinterFtps:
             raise session_error(self._host, original(exc)) from exc
         finally:
             session.close()
+
+    def _dawdles(self, _done: int) -> ConnectorError:
+        return Unreachable(f"the file service of {self._host} did not come to an end in {_ERRAND_S:g} s")
 
     def _open(self, session: FtpsSession, job: _Job) -> None:
         try:
@@ -334,11 +376,5 @@ def _ftputil() -> Any:
     return ftputil
 
 
-def _check_name(name: str) -> None:
-    if name in ("", ".", "..") or "/" in name or _CONTROL.search(name):
-        raise FileInvalid(f"{name!r} is not a name for a file on the printer")
-
-
-def _check_folder(folder: str) -> None:
-    if ".." in folder.split("/") or _CONTROL.search(folder):
-        raise FileInvalid(f"{folder!r} is not a folder on the printer")
+def _time_for(size: int) -> float:
+    return max(_MIN_DEADLINE_S, size / _SLOWEST_BYTES_PER_S)

@@ -1,5 +1,6 @@
 """One printer's broker: MQTT 3.1.1 over TLS, its reports in, our requests out."""
 
+import logging
 import secrets
 from collections.abc import Callable
 
@@ -13,6 +14,8 @@ from bambu_connector.secret import Secret
 
 _USER = "bblp"
 _KEEPALIVE_S = 30  # clients of printers use 5 to 60; 30 finds a dead one within a minute
+
+log = logging.getLogger(__name__)
 
 
 class PrinterMqttConnection:
@@ -73,7 +76,10 @@ class PrinterMqtt:
         )
 
         def take(delivery: Delivery) -> None:
-            on_report(delivery.payload)
+            if len(delivery.payload) < login.max_payload_bytes:
+                on_report(delivery.payload)
+            else:  # cut off; a part that can be read is not what the printer said
+                log.debug("%s sends a report of %d bytes or more; it is ignored", self._serial, len(delivery.payload))
 
         sock = await self._dialer.dial(self._host, self._port, PrinterTls(self._trust))
         fingerprint = sock.fingerprint if isinstance(sock, PrinterSocket) else None

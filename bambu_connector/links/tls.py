@@ -26,6 +26,8 @@ __all__ = [
     "printer_context",
 ]
 
+_SHOWN: Final = 64  # characters of a name; what X.509 allows for one
+
 _IF_IT_CHANGED: Final = (
     "after a repair or factory reset remove its fingerprint (from printers.yaml in the state directory, or from the"
     " configuration); if neither happened, somebody may be in between"
@@ -53,7 +55,7 @@ def check_identity(trust: Trust, der: bytes) -> None:
     shown = common_name(der)
     if shown != trust.serial:
         raise IdentityMismatch(
-            f"expected the printer {trust.serial}, but the certificate is for {shown or 'nobody'}: "
+            f"expected the printer {trust.serial}, but the certificate is for {_printable(shown)}: "
             "another device answers at this address; correct the address or the serial"
         )
     fingerprint = fingerprint_of(der)
@@ -62,6 +64,13 @@ def check_identity(trust: Trust, der: bytes) -> None:
             f"the certificate of {trust.serial} is not the one that was trusted: "
             f"expected {trust.fingerprint}, shown {fingerprint}; {_IF_IT_CHANGED}"
         )
+
+
+def _printable(name: str | None) -> str:
+    """Return a stranger's name in such a way that it can stand in a sentence."""
+    if not name:
+        return "nobody"
+    return "".join(each if each.isprintable() else "?" for each in name[:_SHOWN])
 
 
 class PrinterSocket(ssl.SSLSocket):

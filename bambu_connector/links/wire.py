@@ -30,7 +30,10 @@ class Downloaded:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message as it came from Printago's broker; `token` is the connection's own handle for the acknowledgement."""
+    """One message as it came from Printago's broker; `token` is the connection's own handle for the acknowledgement.
+
+    `kept`: the broker may have kept it for us while there was no session; nobody knows for how long.
+    """
 
     topic: str
     payload: bytes
@@ -38,3 +41,4 @@ class Delivery:
     retain: bool
     dup: bool
     token: int
+    kept: bool = False

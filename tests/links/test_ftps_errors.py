@@ -4,6 +4,7 @@ import pytest
 
 from bambu_connector.errors import AccessDenied, ConnectorError, StorageFull, StorageMissing, Unreachable, UploadFailed
 from bambu_connector.links.ftps_errors import code_of, original, session_error, upload_error
+from bambu_connector.links.ftps_session import NonsenseError
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,19 @@ def test_what_ftputil_wrapped_is_found() -> None:
     assert original(inner) is inner
     assert code_of(inner) == 553
     assert code_of(ftplib.error_reply("what?")) == 0
+
+
+def test_a_code_of_odd_digits_is_none() -> None:
+    assert code_of(ftplib.error_perm("²³¹ what?")) == 0
+    assert code_of(ftplib.error_perm("٥٥٠ what?")) == 0
+
+
+def test_a_reply_stands_in_a_sentence_short_and_without_control_characters() -> None:
+    refusal = ftplib.error_perm("550 a\r\n\0\x1b[2J" + "b" * 100_000)
+    for error in (session_error("192.168.1.50", refusal), upload_error(refusal, "a.3mf", 7, 10)):
+        assert str(error).isprintable()
+        assert len(str(error)) < 400
+
+
+def test_nonsense_is_told_as_such() -> None:
+    assert "what no file service says: HTTP/1.1 400" in str(session_error("h", NonsenseError("HTTP/1.1 400")))

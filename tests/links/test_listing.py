@@ -47,3 +47,33 @@ def test_what_is_no_regular_file_is_left_out(line: str) -> None:
 @given(st.text())
 def test_a_listing_of_anything_does_no_harm(text: str) -> None:
     assert isinstance(parse_listing(text, NOW), tuple)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "/etc/passwd", "a\\b", "a\0b", "a\rb", "\x1b[31mred", "a\x85b"])
+def test_a_name_that_leads_to_somewhere_else_is_left_out(name: str) -> None:
+    assert parse_listing(f"-rw-rw-rw- 1 root root 5 Jan 02 2024 {name}\r\n", NOW) == ()
+
+
+@pytest.mark.parametrize(
+    ("size", "month", "day", "when"),
+    [
+        ("9" * 5000, "Jan", "02", "2024"),
+        ("1" * 30, "Jan", "02", "2024"),
+        ("5", "Jan", "9" * 5000, "2024"),
+        ("5", "Jan", "02", "9" * 30),
+        ("5", "Jan", "02", f"{'9' * 30}:00"),
+        ("5", "Jan", "02", "::::"),
+        ("٥", "Jan", "02", "2024"),
+    ],
+)
+def test_numbers_beyond_all_measure_are_survived(size: str, month: str, day: str, when: str) -> None:
+    files = parse_listing(f"-rw-rw-rw- 1 root root {size} {month} {day} {when} a", NOW)
+    assert files in ((), (StoredFile("a", 5, None),))
+
+
+@given(st.lists(st.text(st.sampled_from("-rwx 0123456789JanFebroot:\0\r\t/.\\üé"), max_size=80)))
+def test_whatever_looks_like_a_listing_gives_only_names_without_a_way(lines: list[str]) -> None:
+    for file in parse_listing("\n".join(f"-rw-rw-rw- 1 r r 5 Jan 02 2024 {line}" for line in lines), NOW):
+        assert "/" not in file.name
+        assert file.name not in ("", ".", "..")
+        assert not any(ord(each) < 32 for each in file.name)

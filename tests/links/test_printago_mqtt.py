@@ -1,22 +1,36 @@
 import asyncio
 import contextlib
+import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from amqtt.broker import Broker
 
-from bambu_connector.errors import AccessDenied, IdentityMismatch, LinkError, ProtocolRefused, Unreachable
+from bambu_connector.errors import (
+    AccessDenied,
+    IdentityMismatch,
+    LinkError,
+    MessageRefused,
+    NotAPrinter,
+    ProtocolRefused,
+    Unreachable,
+)
 from bambu_connector.links import mqtt
 from bambu_connector.links.dial import Dialer
 from bambu_connector.links.mqtt_login import Login, Will
-from bambu_connector.links.printago_mqtt import PrintagoMqtt
+from bambu_connector.links.printago_mqtt import MAX_PAYLOAD_BYTES, PrintagoMqtt
 from bambu_connector.links.tls import broker_context
 from bambu_connector.links.wire import Delivery
+from bambu_connector.printago import commands
 from bambu_connector.secret import Secret
 from bambu_connector.virtual.pki import Authority
+from tests.servers.certificates import HostAuthority
 from tests.servers.mosquitto import Mosquitto
 from tests.servers.onlooker import Onlooker
+from tests.servers.packets import publish
 from tests.servers.process import free_port, wait_until
 from tests.servers.silent import ScriptedPeer
 
@@ -299,6 +313,51 @@ def test_a_broker_that_knows_only_3_1_1_is_remembered(monkeypatch: pytest.Monkey
     run(main)
 
 
+class _Answering:
+    """A broker that answers logins, or hangs up on them, one `script` letter each: "5" or "h"; then always."""
+
+    def __init__(self, script: str) -> None:
+        self._script = list(script)
+        self.versions: list[str] = []
+        self.serving: set[asyncio.Task[None] | None] = set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.serving.add(asyncio.current_task())
+        newest = b"MQTT\x05" in await reader.read(1000)
+        self.versions.append("5" if newest else "3.1.1")
+        if not self._script or self._script.pop(0) == "5":
+            writer.write(b"\x20\x03\x00\x00\x00" if newest else b"\x20\x02\x00\x00")
+            await writer.drain()
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def _versions(script: str, attempts: int) -> list[str]:
+    broker = _Answering(script)
+    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
+    async with link_to(server.sockets[0].getsockname()[1]) as link:
+        for _ in range(attempts):
+            with contextlib.suppress(Unreachable):
+                await (await link.connect(ignore)).close()
+    await asyncio.gather(*filter(None, broker.serving))
+    server.close()
+    return broker.versions
+
+
+def test_a_wire_that_is_cut_in_a_login_does_not_cost_the_kept_session() -> None:
+    assert asyncio.run(_versions("5hh", 4)) == ["5"] * 4
+
+
+def test_a_broker_that_refuses_5_again_and_again_is_believed_though_it_spoke_it() -> None:
+    assert asyncio.run(_versions("5hhh", 5)) == ["5", "5", "5", "5", "3.1.1", "3.1.1"]
+
+
+def test_a_wire_that_is_cut_in_the_first_login_is_not_remembered_for_ever() -> None:
+    assert asyncio.run(_versions("h", 3)) == ["5", "3.1.1", "5", "5"]
+
+
 def test_a_broker_that_hangs_up_on_both_is_unreachable() -> None:
     with ScriptedPeer(None, []) as peer:
 
@@ -323,7 +382,252 @@ def test_a_broker_without_3_1_1_is_told_as_such() -> None:
         run(main)
 
 
+# -- more than we can take -------------------------------------------------------------------------
+
+GIANT_BYTES = 100_000_000
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_giant_message_is_delivered_cut_and_acknowledged_and_costs_no_memory(
+    tmp_path: Path, protocol: str, rss_now: Callable[[], int]
+) -> None:
+    giant = tmp_path / "giant"
+    with giant.open("wb") as file:
+        file.truncate(GIANT_BYTES)
+
+    async def main(broker: Mosquitto) -> None:
+        def say_both() -> None:
+            say(broker, "-f", giant)
+            say(broker, "-m", "next")
+
+        async with link_to(broker.port, protocol) as link:
+            heard: asyncio.Queue[Delivery] = asyncio.Queue()
+            connection = await link.connect(heard.put_nowait)
+            await connection.subscribe([COMMANDS])
+            before = most = rss_now()
+            saying = asyncio.create_task(asyncio.to_thread(say_both))
+            for payload in (bytes(MAX_PAYLOAD_BYTES), b"next"):
+                while heard.empty():
+                    most = max(most, rss_now())
+                    await asyncio.sleep(0.01)
+                delivery = heard.get_nowait()
+                assert delivery.payload == payload
+                assert delivery.topic == COMMANDS
+                connection.acknowledge(delivery)
+            await saying
+            assert most - before < 20_000_000
+            acknowledged = "Received PUBACK from here"
+            await asyncio.to_thread(wait_until, "both PUBACKs", lambda: broker.text().count(acknowledged) == 2)
+            await connection.close()
+
+    with Mosquitto(tmp_path) as broker:
+        run(lambda: main(broker))
+
+
+def say(broker: Mosquitto, *what: str | Path) -> None:
+    """Publish with QoS 1, in a process of its own: what it keeps in memory is not ours."""
+    where = ["-h", broker.host, "-p", str(broker.port), "-V", "5", "-q", "1", "-t", COMMANDS]
+    subprocess.run(["mosquitto_pub", *where, *what], check=True, timeout=20)
+
+
+@pytest.fixture
+def rss_now() -> Callable[[], int]:
+    process = psutil.Process()
+    return lambda: int(process.memory_info().rss)
+
+
+def test_a_command_with_giant_properties_is_delivered_without_them(tmp_path: Path) -> None:
+    async def main(broker: Mosquitto) -> None:
+        async with link_to(broker.port) as link:
+            heard: asyncio.Queue[Delivery] = asyncio.Queue()
+            connection = await link.connect(heard.put_nowait)
+            await connection.subscribe([COMMANDS])
+            user = (f for number in range(20) for f in ("-D", "publish", "user-property", f"{number}", "x" * 60_000))
+            say(broker, "-m", "a command", *user)
+            delivery = await heard.get()
+            assert delivery.payload == b"a command"
+            connection.acknowledge(delivery)
+            await asyncio.to_thread(wait_until, "the PUBACK", lambda: "Received PUBACK from here" in broker.text())
+            await connection.close()
+
+    with Mosquitto(tmp_path) as broker:
+        run(lambda: main(broker))
+
+
+def test_a_cut_command_is_too_long_for_sure() -> None:
+    assert MAX_PAYLOAD_BYTES > commands.MAX_PAYLOAD_BYTES
+
+
+def test_a_message_beyond_the_brokers_limit_is_refused_and_the_connection_stays(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path, options=["max_packet_size 2000"]) as broker:
+
+        async def main() -> None:
+            async with link_to(broker.port) as link:
+                connection = await link.connect(ignore)
+                with pytest.raises(MessageRefused, match="2000 bytes"):
+                    await connection.publish("bambu/p/status", bytes(2000), qos=1, retain=False)
+                await connection.publish("bambu/p/status", bytes(1900), qos=1, retain=False)
+                await connection.close()
+
+        run(main)
+
+
+def test_what_waits_for_its_acknowledgement_is_never_more_than_we_allowed(tmp_path: Path) -> None:
+    with Mosquitto(tmp_path, options=["max_inflight_messages 0"]) as broker, Onlooker(broker.port) as cloud:
+
+        async def main() -> None:
+            async with link_to(broker.port) as link:
+                heard: asyncio.Queue[Delivery] = asyncio.Queue()
+                connection = await link.connect(heard.put_nowait)
+                await connection.subscribe([COMMANDS])
+                for number in range(250):
+                    await asyncio.to_thread(cloud.say, COMMANDS, b"%d" % number)
+                await connection.publish("bambu/p/status", b"", qos=1, retain=False)  # everything before it is here
+                assert heard.qsize() == 100
+                for number in range(250):
+                    delivery = await heard.get()
+                    assert delivery.payload == b"%d" % number
+                    connection.acknowledge(delivery)
+                await connection.close()
+
+        run(main)
+
+
+def test_a_broker_that_sends_more_than_we_allowed_before_we_ask_fills_no_memory() -> None:
+    many = b"".join(publish(COMMANDS, bytes(1000), mid=mid, properties=b"") for mid in range(1, 1001))
+    with ScriptedPeer(None, [b"\x20\x03\x00\x00\x00" + many + b"\xe0\x00"]) as peer:
+
+        async def main() -> None:
+            async with link_to(peer.port) as link:
+                heard: list[Delivery] = []
+                connection = await link.connect(heard.append)
+                await connection._session.closed()
+                with pytest.raises(LinkError):
+                    await connection.subscribe([COMMANDS])
+                assert [each.token & 0xFFFF for each in heard] == list(range(1, 101))
+
+        run(main)
+
+
 # -- TLS -------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def secure_link(port: int, context: ssl.SSLContext, host: str = "127.0.0.1") -> AsyncIterator[PrintagoMqtt]:
+    dialer = Dialer()
+    login = Login(client_id="here", username="farm", password=Secret(PASSWORD), protocol="5")
+    try:
+        yield PrintagoMqtt(host=host, port=port, context=context, login=login, dialer=dialer)
+    finally:
+        dialer.close()
+
+
+def refusal_of(peer: ScriptedPeer, context: ssl.SSLContext, kind: type[LinkError]) -> str:
+    """Connect, expect a failure before a byte of ours is sent, and return its sentence."""
+    sentences: list[str] = []
+
+    async def main() -> None:
+        async with secure_link(peer.port, context) as link:
+            with pytest.raises(kind) as caught:
+                await link.connect(ignore)
+            sentences.append(str(caught.value))
+
+    run(main)
+    peer.wait_until_ended()
+    assert peer.heard == b""
+    assert str(peer.port) in sentences[0]
+    return sentences[0]
+
+
+def certificate_for(fault: str, folder: Path) -> tuple[Path, Path]:
+    """Return the CA file that we trust, and what a broker with such a fault shows."""
+    authority, stranger = HostAuthority(folder), HostAuthority(folder, "Stranger")
+    match fault:
+        case "address":
+            pem = authority.issue("broker", address="127.0.0.2")
+        case "name":
+            pem = authority.issue("broker", address=None, host="broker.example")
+        case "expired":
+            pem = authority.issue("broker", days=(-30, -1))
+        case "future":
+            pem = authority.issue("broker", days=(2, 30))
+        case "itself":
+            pem = authority.issue("broker", signed_by_itself=True)
+        case _:
+            pem = stranger.issue("broker")
+    return authority.certificate, pem
+
+
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        ("address", "not for this address"),
+        ("name", "not for this address"),
+        ("expired", "must renew it"),
+        ("future", "clock"),
+        ("itself", "ca_file"),
+        ("authority", "ca_file"),
+    ],
+)
+def test_a_broker_that_cannot_prove_who_it_is_gets_no_byte(tmp_path: Path, fault: str, advice: str) -> None:
+    ca_file, pem = certificate_for(fault, tmp_path)
+    with ScriptedPeer(pem, []) as peer:
+        sentence = refusal_of(peer, broker_context(ca_file, None, None), IdentityMismatch)
+    assert "not trusted" in sentence
+    assert advice in sentence
+
+
+def test_a_broker_at_another_name_than_its_certificates_gets_no_byte(tmp_path: Path) -> None:
+    authority = HostAuthority(tmp_path)
+    with ScriptedPeer(authority.issue("broker", address=None, host="broker.example"), []) as peer:
+
+        async def main() -> None:
+            async with secure_link(peer.port, broker_context(authority.certificate, None, None), "localhost") as link:
+                with pytest.raises(IdentityMismatch, match="for another name: correct the host"):
+                    await link.connect(ignore)
+
+        run(main)
+        peer.wait_until_ended()
+        assert peer.heard == b""
+
+
+def test_a_ca_file_of_our_own_is_the_only_one_that_counts(tmp_path: Path) -> None:
+    authority = HostAuthority(tmp_path)
+    with ScriptedPeer(authority.issue("broker"), []) as peer:
+        assert "ca_file" in refusal_of(peer, broker_context(None, None, None), IdentityMismatch)
+
+
+@pytest.mark.parametrize("version", ["TLSv1", "TLSv1_1"])
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_a_broker_with_nothing_newer_than_tls_1_1_gets_no_byte(tmp_path: Path, version: str) -> None:
+    authority = HostAuthority(tmp_path)
+    with ScriptedPeer(authority.issue("broker"), []) as peer:
+        assert peer._context is not None
+        peer._context.set_ciphers("ALL:@SECLEVEL=0")
+        peer._context.minimum_version = peer._context.maximum_version = ssl.TLSVersion[version]
+        sentence = refusal_of(peer, broker_context(authority.certificate, None, None), NotAPrinter)
+    assert "older than 1.2" in sentence
+
+
+@pytest.mark.parametrize("tls", ["tlsv1.2", "tlsv1.3"])
+def test_a_client_certificate_lets_us_in_and_its_lack_is_told(tmp_path: Path, tls: str) -> None:
+    authority = HostAuthority(tmp_path)
+    own = authority.issue("client", address=None, host="client")
+    pem = authority.issue("broker")
+    options = ["require_certificate true", f"cafile {authority.certificate}", f"tls_version {tls}"]
+    with Mosquitto(tmp_path, pem=pem, listener_options=options) as broker:
+
+        async def main() -> None:
+            async with secure_link(broker.port, broker_context(authority.certificate, own, None)) as link:
+                connection = await link.connect(ignore)
+                await connection.publish("t", b"", qos=1, retain=False)
+                await connection.close()
+            async with secure_link(broker.port, broker_context(authority.certificate, None, None)) as link:
+                with pytest.raises(LinkError) as caught:
+                    await link.connect(ignore)
+                assert "ertificate" in str(caught.value)
+
+        run(main)
 
 
 def test_a_broker_whose_certificate_we_do_not_know_gets_no_password(tmp_path: Path) -> None:

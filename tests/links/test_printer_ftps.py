@@ -1,6 +1,8 @@
 import asyncio
 import contextlib
+import functools
 import hashlib
+import itertools
 import os
 import ssl
 import threading
@@ -8,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bambu_connector.errors import (
     AccessDenied,
@@ -28,7 +32,7 @@ from bambu_connector.links.printer_ftps import FtpsPool, PrinterFtps
 from bambu_connector.links.tls import Trust
 from bambu_connector.secret import Secret
 from bambu_connector.virtual.pki import Authority
-from tests.servers.ftps_stub import FtpsStub
+from tests.servers.ftps_stub import WELCOME, Chunks, FtpsStub, drip
 from tests.servers.process import free_port, wait_until
 from tests.servers.silent import SilentPeer
 from tests.servers.vsftpd import Vsftpd
@@ -415,7 +419,288 @@ def test_a_printer_that_does_not_answer_the_login_can_be_left(pem: Path, source:
         run(main)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\r\nDELE b", "a\nb", "a\0b"])
+# -- with a server that means ill ------------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_impatient(monkeypatch)
+
+
+def make_impatient(patch: pytest.MonkeyPatch) -> None:
+    session = "bambu_connector.links.ftps_session."
+    for name in ("CONNECT_TIMEOUT_S", "STALL_TIMEOUT_S", "_LOGIN_TIMEOUT_S", "_REPLY_TIMEOUT_S"):
+        patch.setattr(session + name, 0.4)
+    for name in ("_QUIT_TIMEOUT_S", "_DRAIN_TIMEOUT_S", "_LAST_WORDS_TIMEOUT_S"):
+        patch.setattr(session + name, 0.1)
+    patch.setattr("bambu_connector.links.printer_ftps._ERRAND_S", 0.5)
+    patch.setattr("bambu_connector.links.printer_ftps._MIN_DEADLINE_S", 0.5)
+    patch.setattr("bambu_connector.links.printer_ftps._SLOWEST_BYTES_PER_S", 10_000_000)
+
+
+def failure_of(port: int, use: Callable[[PrinterFtps], Awaitable[object]]) -> ConnectorError:
+    """Do something with the storage, expect one of our errors, and return it."""
+    failures: list[ConnectorError] = []
+
+    async def main() -> None:
+        async with storage_at(port) as storage:
+            with pytest.raises(ConnectorError) as caught:
+                await use(storage)
+            failures.append(caught.value)
+
+    run(main)
+    assert str(failures[0]).isprintable()
+    assert len(str(failures[0])) < 500
+    assert CODE not in str(failures[0])
+    return failures[0]
+
+
+def listed(storage: PrinterFtps) -> Awaitable[object]:
+    return storage.list_folder("/cache")
+
+
+ENDLESS = {
+    "a line": lambda: itertools.repeat(b"2" * 65536),
+    "lines": lambda: itertools.chain([b"220-\r\n"], itertools.repeat(b"220-more\r\n" * 1000)),
+    "a million lines": lambda: [b"220-\r\n" * 1_000_000, b"220 done\r\n"],
+    "a drip": drip(b"2", 0.02),
+    "a drip of lines": drip(b"220-\r\n", 0.02),
+    "empty lines": lambda: itertools.repeat(b"\r\n" * 1000),
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+@pytest.mark.parametrize("verb", [WELCOME, "PASV"])
+@pytest.mark.usefixtures("impatient")
+def test_a_reply_that_has_no_end_is_given_up(pem: Path, verb: str, kind: str) -> None:
+    with FtpsStub(pem, replies={verb: ENDLESS[kind]}) as stub:
+        assert type(failure_of(stub.port, listed)) is Unreachable
+        stub.wait_until_ended()
+        assert stub.sent < 20_000_000  # what fits into the sockets between us
+
+
+def test_a_server_that_repeats_the_access_code_does_not_get_it_into_a_sentence(pem: Path) -> None:
+    with FtpsStub(pem, replies={"PASS": f"421 go away with your {CODE}"}) as stub:
+        assert "go away with your ****" in str(failure_of(stub.port, listed))
+
+
+NONSENSE = [
+    b"",
+    b"\0\0\0",
+    b"HTTP/1.1 400 Bad Request",
+    b"\xff\xfe\xfd",
+    b"999 what?",
+    b"2",
+    b"22",
+    b"2200 long",
+    b"\r250 ok",
+]
+
+
+@pytest.mark.parametrize("reply", NONSENSE)
+@pytest.mark.usefixtures("impatient")
+def test_a_reply_that_is_none_is_told_in_a_sentence(pem: Path, reply: bytes) -> None:
+    with FtpsStub(pem, replies={"CWD": lambda: [reply + b"\r\n"]}) as stub:
+        assert type(failure_of(stub.port, listed)) is Unreachable
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "227 ok (127,0,0,1,0,0)",
+        "227 ok (127,0,0,1,0,22)",
+        "227 ok (127,0,0,1,3,255)",
+        "227 ok (127,0,0,1,999,999)",
+        f"227 ok (127,0,0,1,{'9' * 5000},1)",
+        "227 ok",
+        "200 ok",
+    ],
+)
+def test_a_data_connection_to_nowhere_is_not_made(pem: Path, reply: str) -> None:
+    with FtpsStub(pem, replies={"PASV": reply}) as stub:
+        assert type(failure_of(stub.port, listed)) is Unreachable
+        assert "LIST" not in stub.commands
+
+
+def test_a_data_connection_never_goes_to_another_host(pem: Path) -> None:
+    with SilentPeer(None, host="127.0.0.2") as other:
+        named = f"227 ok (127,0,0,2,{other.port >> 8},{other.port & 255})"
+        with FtpsStub(pem, replies={"PASV": named}) as stub:
+            failure_of(stub.port, listed)
+        assert other.accepted == 0
+
+
+@pytest.mark.parametrize("fault", [{"LIST": "150 go on"}, {"LIST": None}])
+@pytest.mark.usefixtures("impatient")
+def test_a_data_connection_that_never_opens_is_given_up(pem: Path, fault: dict[str, str | None]) -> None:
+    with FtpsStub(pem, replies=fault) as stub:
+        assert type(failure_of(stub.port, listed)) is Unreachable
+
+
+@pytest.mark.parametrize("listing", [drip(b"x", 0.6), drip(b"-rw", 0.02)])
+@pytest.mark.usefixtures("impatient")
+def test_a_listing_that_stalls_or_drips_is_given_up(pem: Path, listing: Chunks) -> None:
+    with FtpsStub(pem, listing=listing) as stub:
+        assert type(failure_of(stub.port, listed)) is Unreachable
+
+
+@pytest.mark.parametrize("piece", [b"-rw-rw-rw- 1 r r 5 Jan 02 2024 a\r\n" * 1000, b"x" * 65536, b"\n" * 65536])
+def test_a_listing_without_end_is_an_error_and_no_answer(pem: Path, piece: bytes) -> None:
+    with FtpsStub(pem, listing=lambda: itertools.repeat(piece)) as stub:
+        assert "a listing of more than" in str(failure_of(stub.port, listed))
+        stub.wait_until_ended()
+        assert stub.sent < 20_000_000
+
+
+def test_names_in_a_listing_that_lead_elsewhere_are_left_out(pem: Path) -> None:
+    with FtpsStub(pem) as stub:
+        stub.files = dict.fromkeys(["good.3mf", "../../etc/passwd", "..", "a\0b", "a\rb", "/absolute"], b"x")
+
+        async def main() -> None:
+            async with storage_at(stub.port) as storage:
+                assert [file.name for file in await storage.list_folder("/")] == ["good.3mf"]
+
+        run(main)
+
+
+@pytest.mark.parametrize("size", ["many", "", "-5", "1" + "0" * 30, "9" * 5000, "1_000", "0x10"])
+def test_a_size_that_is_none_is_looked_up_in_the_listing(pem: Path, size: str) -> None:
+    with FtpsStub(pem, replies={"SIZE": f"213 {size}"}) as stub:
+        stub.files[NAME] = b"xyz"
+
+        async def main() -> None:
+            async with storage_at(stub.port) as storage:
+                assert await storage.size(NAME) == 3
+                assert await storage.size("other") is None
+
+        run(main)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("content", [lambda: itertools.repeat(b"x" * 65536), drip(b"x", 0.02), drip(b"x", 0.6)])
+def test_a_download_that_never_ends_is_given_up_and_leaves_nothing(pem: Path, tmp_path: Path, content: Chunks) -> None:
+    with FtpsStub(pem, content=content) as stub:
+        stub.files[NAME] = bytes(100_000)
+        error = failure_of(stub.port, lambda storage: storage.fetch(NAME, tmp_path / "back", no_progress, 200_000))
+        assert type(error) is Unreachable
+        assert not (tmp_path / "back").exists()
+
+
+def test_a_226_before_the_data_is_through_loses_nothing(pem: Path, source: Path, tmp_path: Path) -> None:
+    with FtpsStub(pem, hasty=True) as stub:
+
+        async def main() -> None:
+            async with storage_at(stub.port) as storage:
+                await storage.put(source, NAME, no_progress)
+                await storage.fetch(NAME, tmp_path / "back", no_progress, 4_000_000)
+                assert [file.size for file in await storage.list_folder("/")] == [3_000_001]
+
+        run(main)
+        assert (tmp_path / "back").read_bytes() == source.read_bytes()
+
+
+def test_a_226_before_half_of_the_data_is_no_success(pem: Path, tmp_path: Path) -> None:
+    with FtpsStub(pem, hasty=True, content=lambda: [b"half"]) as stub:
+        stub.files[NAME] = b"half and half"
+        error = failure_of(stub.port, lambda storage: storage.fetch(NAME, tmp_path / "back", no_progress, 100))
+        assert "after 4 of 13 bytes" in str(error)
+        assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_upload_that_is_taken_byte_by_byte_ends(pem: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bambu_connector.links.ftps_session.STALL_TIMEOUT_S", 30)
+    monkeypatch.setattr("bambu_connector.links.printer_ftps._ERRAND_S", 30)
+    with FtpsStub(pem, take=100_000, after_upload=None, answers_goodbye=False) as stub:
+        error = failure_of(stub.port, lambda storage: storage.put(source, NAME, no_progress))
+        assert type(error) is UploadFailed
+        assert "too slow" in str(error)
+
+
+@pytest.mark.parametrize("folder", ['257 "/a\tb"', '257 "', "257 nothing", '257 "' + "x" * 5000 + '"'])
+@pytest.mark.usefixtures("impatient")
+def test_a_current_folder_that_is_none_is_survived(pem: Path, source: Path, folder: str) -> None:
+    with FtpsStub(pem, replies={"PWD": folder}) as stub:
+
+        async def main() -> None:
+            async with storage_at(stub.port) as storage:
+                with contextlib.suppress(ConnectorError):
+                    await storage.put(source, NAME, no_progress)
+
+        run(main)
+        assert all(command.isprintable() for command in stub.commands)
+
+
+@pytest.mark.parametrize("use", ["put", "fetch", "list"])
+def test_a_data_channel_with_another_identity_is_not_used(
+    authority: Authority, source: Path, tmp_path: Path, use: str
+) -> None:
+    # Both are for this serial, and nothing is pinned.
+    with FtpsStub(authority.issue(SERIAL), data_pem=authority.issue(SERIAL)) as stub:
+        stub.files["there"] = b"secret"
+        calls: dict[str, Callable[[PrinterFtps], Awaitable[object]]] = {
+            "put": lambda storage: storage.put(source, NAME, no_progress),
+            "fetch": lambda storage: storage.fetch("there", tmp_path / "back", no_progress, 100),
+            "list": listed,
+        }
+        error = failure_of(stub.port, calls[use])
+        assert type(error) is IdentityMismatch
+        assert "data channel" in str(error)
+        stub.wait_for("the session to end", lambda: stub.ended >= 1)
+        assert not stub.files.get(NAME)
+        assert not (tmp_path / "back").exists()
+
+
+def test_where_nothing_is_verified_the_data_channel_is_not_either(authority: Authority) -> None:
+    with FtpsStub(authority.issue("a"), data_pem=authority.issue("b")) as stub:
+
+        async def main() -> None:
+            async with storage_at(stub.port, trust=Trust(SERIAL, verify=False)) as storage:
+                assert await storage.list_folder("/") == ()
+
+        run(main)
+
+
+VERBS = [WELCOME, "USER", "PASS", "PBSZ", "PROT", "TYPE", "PWD", "CWD", "PASV", "SIZE", "LIST", "RETR", "STOR", "DELE"]
+codes = st.sampled_from([f"{code} " for code in (150, 200, 213, 226, 227, 229, 230, 250, 257, 331, 421, 426, 530, 550)])
+odd_replies = st.builds(
+    lambda code, rest: f"{code}{rest}\r\n".encode(errors="replace"),
+    codes | st.just(""),
+    st.text(st.sampled_from('0123456789,()|"/. -\r\n\0ü'), max_size=40),
+) | st.binary(max_size=30).map(lambda raw: raw + b"\r\n")
+
+
+@settings(max_examples=40)
+@given(
+    replies=st.dictionaries(st.sampled_from(VERBS), odd_replies, min_size=1, max_size=3),
+    use=st.sampled_from(["list", "size", "remove", "fetch", "put"]),
+)
+def test_whatever_a_server_replies_ends_with_an_answer_or_one_of_our_errors(
+    pem: Path, tmp_path_factory: pytest.TempPathFactory, replies: dict[str, bytes], use: str
+) -> None:
+    folder = tmp_path_factory.mktemp("odd")
+    (folder / "source").write_bytes(b"content")
+
+    async def main(stub: FtpsStub) -> None:
+        async with storage_at(stub.port) as storage:
+            calls: dict[str, Callable[[], Awaitable[object]]] = {
+                "list": lambda: storage.list_folder("/"),
+                "size": lambda: storage.size(NAME),
+                "remove": lambda: storage.remove(NAME),
+                "fetch": lambda: storage.fetch(NAME, folder / "back", no_progress, 100),
+                "put": lambda: storage.put(folder / "source", NAME, no_progress),
+            }
+            with contextlib.suppress(ConnectorError):
+                await calls[use]()
+
+    said: dict[str, Chunks] = {verb: functools.partial(iter, [reply]) for verb, reply in replies.items()}
+    with pytest.MonkeyPatch.context() as patch, FtpsStub(pem, replies=said) as stub:
+        make_impatient(patch)
+        stub.files[NAME] = b"content"
+        run(lambda: main(stub))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a\r\nDELE b", "a\nb", "a\0b", "-a", "a" * 256])
 def test_a_name_that_is_none_never_reaches_the_printer(name: str) -> None:
     async def main() -> None:
         async with storage_at(1) as storage:
@@ -428,7 +713,7 @@ def test_a_name_that_is_none_never_reaches_the_printer(name: str) -> None:
     run(main)
 
 
-@pytest.mark.parametrize("folder", ["/../etc", "a\r\nDELE b"])
+@pytest.mark.parametrize("folder", ["", "a", "/../etc", "/a\r\nDELE b", "/" + "a" * 1024])
 def test_a_folder_that_is_none_never_reaches_the_printer(folder: str) -> None:
     async def main() -> None:
         async with storage_at(1) as storage:

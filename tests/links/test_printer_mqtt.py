@@ -275,6 +275,22 @@ def test_reports_come_in_and_requests_go_out_unretained(broker: Mosquitto) -> No
     ]
 
 
+def test_a_giant_report_is_ignored_even_where_its_beginning_can_be_read(broker: Mosquitto) -> None:
+    giant = b'{"print": {"command": "push_status"}}'.ljust(3_000_000)
+
+    async def use(link: PrinterMqtt) -> None:
+        reports: asyncio.Queue[bytes] = asyncio.Queue()
+        connection = await link.connect(reports.put_nowait)
+        with Onlooker(broker.port, user="printer", password="x", tls=True) as printer:
+            for payload in (giant, b'{"print": {}}'):
+                await asyncio.to_thread(printer.say, f"device/{SERIAL}/report", payload)
+        assert await asyncio.wait_for(reports.get(), 5) == b'{"print": {}}'
+        assert reports.empty()
+        await connection.close()
+
+    with_link(broker.port, use)
+
+
 def test_every_attempt_has_a_client_id_of_its_own(broker: Mosquitto) -> None:
     async def use(link: PrinterMqtt) -> None:
         connections = [await link.connect(lambda payload: None) for _ in range(2)]

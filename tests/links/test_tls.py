@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from bambu_connector.errors import ConfigError, IdentityMismatch
-from bambu_connector.links.tls import PrinterContext, PrinterSocket, Trust, broker_context, printer_context
+from bambu_connector.links.tls import (
+    PrinterContext,
+    PrinterSocket,
+    Trust,
+    broker_context,
+    check_identity,
+    printer_context,
+)
 from bambu_connector.virtual.pki import Authority
 from tests.servers.silent import SilentPeer
 
@@ -97,3 +104,12 @@ def test_a_tls_file_that_cannot_be_used_is_named(tmp_path: Path, which: str) -> 
             bad.write_text(content)
         with pytest.raises(ConfigError, match=r"bad\.pem"):
             broker_context(bad if which == "ca_file" else None, bad if which == "cert_file" else None, None)
+
+
+def test_a_strangers_name_cannot_write_into_our_log(authority: Authority) -> None:
+    name = "01P\r\n\x1b[2J" + "x" * 40
+    der = ssl.PEM_cert_to_DER_cert(authority.issue(name).read_text().partition("-----BEGIN RSA")[0])
+    with pytest.raises(IdentityMismatch) as caught:
+        check_identity(Trust(SERIAL), der)
+    assert str(caught.value).isprintable()
+    assert "01P???[2Jx" in str(caught.value)

@@ -14,7 +14,8 @@ class Mosquitto:
     """Listens from the constructor to the end of the `with` block.
 
     `pem` is certificate and key in one file and switches TLS 1.2 on. `users` are names with passwords, none means that
-    everybody may come in; `acl` is the text of mosquitto's ACL file; `options` are lines for its configuration.
+    everybody may come in; `acl` is the text of mosquitto's ACL file; `options` are lines for its
+    configuration, `listener_options` for its one listener.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Mosquitto:
         acl: str | None = None,
         pem: Path | None = None,
         options: Sequence[str] = (),
+        listener_options: Sequence[str] = (),
     ) -> None:
         self.host = host
         self.port = port or free_port(host)
@@ -52,7 +54,10 @@ class Mosquitto:
             lines.append(f"acl_file {self._folder / 'acl'}")
         lines.append(f"listener {self.port} {host}")
         if pem is not None:
-            lines += [f"certfile {pem}", f"keyfile {pem}", "tls_version tlsv1.2"]
+            lines += [f"certfile {pem}", f"keyfile {pem}"]
+            if not any(line.startswith("tls_version") for line in listener_options):
+                lines.append("tls_version tlsv1.2")
+        lines += listener_options
         self._config = self._folder / "mosquitto.conf"
         self._config.write_text("\n".join([*lines, ""]))
         self._child: Child

@@ -25,6 +25,7 @@ class SilentPeer:
         self.host = host
         self.port = int(self._listener.getsockname()[1])
         self.heard = b""
+        self._lock = threading.Lock()
         self.accepted = self.ended = 0
         self._open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -69,6 +70,11 @@ class SilentPeer:
         """Serve one connection; the end of this is the end of it."""
         stream.sendall(self._greeting)
         while data := stream.recv(4096):
+            self.hear(data)
+
+    def hear(self, data: bytes) -> None:
+        """Keep what was said; connections may be served at the same time."""
+        with self._lock:
             self.heard += data
 
 
@@ -81,6 +87,6 @@ class ScriptedPeer(SilentPeer):
 
     def talk(self, stream: socket.socket) -> None:
         for reply in self._replies:
-            self.heard += stream.recv(65536)
+            self.hear(stream.recv(65536))
             stream.sendall(reply)
-        self.heard += stream.recv(65536)
+        self.hear(stream.recv(65536))
