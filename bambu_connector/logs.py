@@ -4,15 +4,19 @@ import json
 import logging
 import re
 import sys
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from bambu_connector.secret import Secret
 
 MARK: Final = "[secret]"
 MIN_SECRET_CHARACTERS: Final = 4  # shorter ones stand in too many innocent words
+ANYWHERE_CHARACTERS: Final = 8  # an access code's; shorter ones are looked for as whole words only
+_SUB: Final = "!$&'()*+,;=:@"
+_LEFT_IN_URLS: Final = ("", "/", "!$'()*,;", _SUB, f"{_SUB}/", f"{_SUB}/?")  # what one or the other does not encode
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _NAMES: Final = {"WARNING": "WARN", "CRITICAL": "FATAL"}  # five letters each, so that the lines stand in columns
@@ -34,15 +38,20 @@ class Redactor:
             self.register(secret)
 
     def register(self, secret: Secret | None) -> None:
-        """Replace this text from now on, also as Python, JSON or a URL would write it.
+        """Replace this text from now on, also as Python, JSON, a URL, hexadecimal or base64 would write it.
 
-        Fewer than four characters are not registered: they would take words out of every line.
+        From eight characters on (every access code has them) wherever it stands; from four on where it is a whole
+        word. Shorter ones are not registered, and neither are words of less than eight small letters: "printer" would
+        be taken out of every line, and whoever reads the gaps knows the password.
         """
         text = secret.reveal() if secret else ""
-        if len(text) < MIN_SECRET_CHARACTERS:
+        if len(text) < MIN_SECRET_CHARACTERS or (len(text) < ANYWHERE_CHARACTERS and _is_plain_word(text)):
             return
-        forms = {text, repr(text)[1:-1], repr(text.encode("utf-8", "replace"))[2:-1], json.dumps(text)[1:-1]}
-        forms |= {json.dumps(text, ensure_ascii=False)[1:-1], quote(text, safe="", errors="replace")}
+        raw = text.encode("utf-8", "replace")
+        forms = {text, repr(text)[1:-1], repr(raw)[2:-1], json.dumps(text)[1:-1], raw.hex(), raw.hex().upper()}
+        forms.add(json.dumps(text, ensure_ascii=False)[1:-1])
+        forms |= {write(raw, safe=safe) for write in (quote, quote_plus) for safe in _LEFT_IN_URLS}
+        forms |= _base64_forms(raw)
         # A new tuple: another thread may be cleaning a line.
         self._needles = tuple(sorted({*self._needles, *forms}))
 
@@ -55,12 +64,36 @@ class Redactor:
         return _URL_QUERY.sub(r"\1?[redacted]", text)
 
 
+def _is_plain_word(text: str) -> bool:
+    return text.isalpha() and text.islower()
+
+
+def _base64_forms(raw: bytes) -> set[str]:
+    """Return what stands in base64 wherever these bytes stand in what was encoded, as in `user:password`."""
+    found = set()
+    for before in range(3):
+        padded = bytes(before) + raw
+        whole = len(padded) * 8 // 6  # the characters that depend on nothing that follows
+        for encode in (b64encode, urlsafe_b64encode):
+            form = encode(padded).decode()[(before * 8 + 5) // 6 : whole]
+            if len(form) >= ANYWHERE_CHARACTERS:
+                found.add(form)
+    return found
+
+
 def _spans(needle: str, text: str) -> Iterable[tuple[int, int]]:
-    """Return where `needle` stands, overlaps included: in "aaaaa" the secret "aaaa" stands twice."""
+    """Return where `needle` stands, overlaps included: in "aaaaaaaaa" the secret "aaaaaaaa" stands twice."""
     start = text.find(needle)
     while start >= 0:
-        yield start, start + len(needle)
+        end = start + len(needle)
+        if len(needle) >= ANYWHERE_CHARACTERS or not (_joins(text, start) or _joins(text, end)):
+            yield start, end
         start = text.find(needle, start + 1)
+
+
+def _joins(text: str, place: int) -> bool:
+    """Say whether the characters on both sides of `place` belong to one word."""
+    return text[max(0, place - 1) : place].isalnum() and text[place : place + 1].isalnum()
 
 
 def _without(text: str, spans: list[tuple[int, int]]) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 
 FIRST_S: Final = 1.0
 LONGEST_S: Final = 30.0  # printers free client slots slowly, and a powered-off one needs no hammering
-REFUSED_S: Final = 600.0  # a wrong access code or certificate needs a person
+REFUSED_S: Final = 600.0  # at least; a wrong access code or certificate needs a person
 STABLE_S: Final = 60.0  # a session that held for so long was a good one
 
 
@@ -19,9 +19,9 @@ class Backoff:
     def delay(self, *, retryable: bool) -> float:
         """Return the next delay in seconds."""
         if not retryable:
-            return REFUSED_S
+            return REFUSED_S * random.uniform(1.0, 1.1)  # noqa: S311  # jitter, not a secret
         base, self._next = self._next, min(self._next * 2, self._longest)
-        return base * random.uniform(0.75, 1.25)  # noqa: S311  # jitter, not a secret
+        return base * random.uniform(0.75, 1.25)  # noqa: S311
 
     def reset(self) -> None:
         """The last connection was a good one."""

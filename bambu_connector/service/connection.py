@@ -29,21 +29,17 @@ class Keeper:
         """Run until cancelled."""
         backoff = Backoff()
         printer = self._printer
-        said: str | None = None
         while True:
             opened = printer.clock.monotonic()
+            self._wake.clear()  # from here on whoever knows better means the attempt after this one
             error = await self._session()
-            lasted = printer.clock.monotonic() - opened
-            if lasted >= STABLE_S:
+            if printer.clock.monotonic() - opened >= STABLE_S:
                 backoff.reset()
             delay = backoff.delay(retryable=error.retryable)
-            level = printer.log.debug if said == str(error) and lasted < STABLE_S else printer.log.warning
-            level("%s; trying again in %.0f s", error, delay)
-            said = str(error)
+            printer.changes.gone(str(error), delay)
             await self._pause(delay)
 
     async def _pause(self, delay: float) -> None:
-        self._wake.clear()
         try:
             async with asyncio.timeout(delay):
                 await self._wake.wait()
@@ -64,15 +60,16 @@ class Keeper:
         except ConfigError as error:
             return self._without_trust(error)
         try:
-            self._pin(connection)
+            try:
+                self._pin(connection)
+            except ConfigError as error:
+                return self._unpinned(error)
             printer.rebuild = asyncio.get_running_loop().create_future()
             printer.session_opened(connection)
             over = await self._until_over(connection, printer.rebuild)
             # Before the goodbye, which takes a moment: nothing may be published behind it.
             printer.session_closed(over, retrying=over.retryable)
             return over
-        except ConfigError as error:
-            return self._without_trust(error)
         finally:
             printer.rebuild = None
             if printer.is_connected:  # a bug ended it, or the service ends
@@ -80,10 +77,19 @@ class Keeper:
             await connection.close()
 
     def _without_trust(self, error: ConfigError) -> LinkError:
-        """The certificates that we trust cannot be read or written: without them nobody is told an access code."""
+        """The certificates that we trust cannot be read: without them nobody is told an access code."""
         refused = IdentityMismatch(f"Whom to trust is not known: {error}")
         self._printer.session_closed(refused)
         return refused
+
+    def _unpinned(self, error: ConfigError) -> LinkError:
+        """The first contact cannot be written down (the disk is full, say): not the printer's fault, and it passes."""
+        failed = LinkError(
+            "The printer's certificate could not be stored at this first contact, so the printer is not used yet: "
+            f"{str(error).rstrip('.')}. Make room on the disk, or make the file writable; the rest goes by itself"
+        )
+        self._printer.session_closed(failed, retrying=True)
+        return failed
 
     async def _until_over(self, connection: PrinterConnection, rebuild: asyncio.Future[Rebuild]) -> LinkError:
         closed = asyncio.ensure_future(connection.closed())

@@ -15,7 +15,9 @@ from bambu_connector.bambu.view import View
 from bambu_connector.errors import AccessDenied, IdentityMismatch, LinkError, Mute, PrinterOffline, Unreachable
 from bambu_connector.logs import printer_logger
 from bambu_connector.printago.messages import MessageType, print_failure, timestamp_text
+from bambu_connector.service.changes import Changes
 from bambu_connector.service.clock import Clock
+from bambu_connector.service.event_line import event_line
 from bambu_connector.service.ports import PrinterConnection
 from bambu_connector.service.requests import Requests, Ticket
 from bambu_connector.service.voice import Voice
@@ -28,6 +30,7 @@ from bambu_connector.translate.status import Link, StatusWriter
 
 ONLINE_S: Final = 60.0  # without a report for so long a printer is not online, whatever TCP says
 _HOMING_STAGE: Final = 13
+_WIRE_EVENTS: Final = ("Connected", "Disconnected")
 _PRESSING: Final = ("gcode_state", "print_error", "hms", "fun")
 
 Adjust = Callable[[Traits], Traits]
@@ -68,6 +71,7 @@ class Printer:
         self.link_error: LinkError | None = None
         self.rebuild: asyncio.Future[Rebuild] | None = None
         self.log = printer_logger(identity.name, identity.serial)
+        self.changes = Changes(self.log)
         self._shown = View({}, self.traits)
         self._connection: PrinterConnection | None = None
         self._session: Session | None = None
@@ -154,7 +158,6 @@ class Printer:
         self._requests.clear()
         self._session = Session(pushall_interval=self.traits.pushall_interval, now=now)
         self._follow(self._session.open(now, quiet=self.work.quiet_for(now) > 0))
-        self.log.info("connected to %s", self.identity.host)
         self.status_changed(pressing=True)
 
     def session_closed(self, error: LinkError, *, retrying: bool = False) -> None:
@@ -259,6 +262,7 @@ class Printer:
         folded = fold(before.report if before else None, fields)
         self._reported_at, self._reported_wall = now, self.clock.wall()
         self.reports += 1
+        self.changes.back(f"connected to {self.identity.host}", now)
         held = self.work.holds_session(now)
         if folded is None:
             self._advise(None, now, held=held)
@@ -404,7 +408,9 @@ class Printer:
         """Tell one event; one that ended a print of ours with an error is an error message too."""
         details = self.work.describe(event)
         self.voice.say(MessageType.EVENT, {"event": event.name, **details})
-        self.log.info("%s", event.name)
+        # The wire tells its own comings and goings.
+        level = logging.DEBUG if event.name in _WIRE_EVENTS else logging.INFO
+        self.log.log(level, "%s", event_line(event.name, details))
         error = details.get("print_error")
         job = details.get("job", {})
         if event.name == "PrintFailed" and error and "job_id" in job:

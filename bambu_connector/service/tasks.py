@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 RESTART_S: Final = 5.0
+LONGEST_RESTART_S: Final = 600.0
 log = logging.getLogger(__name__)
 
 
@@ -46,10 +47,14 @@ class Tasks:
 
 
 async def forever(work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
-    """Run something until it is cancelled; after a bug, which is logged, again."""
+    """Run something until it is cancelled; after a bug, which is logged, again, less and less often."""
+    loop, wait = asyncio.get_running_loop(), 0.0
     while True:
+        began = loop.time()
         try:
             await work()
         except Exception:  # the supervisor's: one printer's bug must not take the others down
-            log.exception("a bug ended %s; it begins again in %.0f s", name, RESTART_S)
-        await asyncio.sleep(RESTART_S)
+            lasted = loop.time() - began > LONGEST_RESTART_S
+            wait = RESTART_S if lasted else min(max(2 * wait, RESTART_S), LONGEST_RESTART_S)
+            log.exception("a bug ended %s; it begins again in %.0f s", name, wait)
+        await asyncio.sleep(max(wait, RESTART_S))

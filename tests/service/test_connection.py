@@ -1,11 +1,17 @@
 """One printer kept connected: attempts, waits, and sessions that are dead although they look alive."""
 
+import asyncio
 import logging
+from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+import bambu_connector.service.farm
+import tests.service.fakes
+import tests.simulated
 from bambu_connector.bambu.session import Rebuild
 from bambu_connector.errors import (
     AccessDenied,
@@ -17,8 +23,10 @@ from bambu_connector.errors import (
     Unreachable,
 )
 from bambu_connector.service.backoff import LONGEST_S, REFUSED_S
+from bambu_connector.service.changes import BURST
 from tests.service.bench import DOWNLOAD, HOME, URL, bench, pass_time
 from tests.service.fakes import FakePrinter, FakePrinterConnection, is_report
+from tests.service.test_supervisor import service
 from tests.simulated import simulated, until
 
 
@@ -56,7 +64,7 @@ async def test_two_printers_do_not_come_back_in_step(tmp_path: Path) -> None:
 async def test_a_refusal_that_needs_a_person_is_not_hammered(tmp_path: Path, error: LinkError) -> None:
     async with bench(tmp_path, ready=False) as b:
         b.printer.refusal = error
-        await pass_time(2 * REFUSED_S + 10)
+        await pass_time(2.2 * REFUSED_S + 10)
         assert len(b.printer.attempts) == 3
         assert all(each >= REFUSED_S for each in gaps(b.printer))
 
@@ -163,6 +171,161 @@ async def test_the_same_trouble_is_a_warning_once(tmp_path: Path, caplog: pytest
         b.printer.refusal = Unreachable("Nobody answers at 192.0.2.1")
         await pass_time(300)
         assert len([each for each in caplog.records if "Nobody answers" in each.message]) == 1
+
+
+@simulated
+async def test_a_hint_during_an_attempt_that_fails_is_not_lost(tmp_path: Path) -> None:
+    async with bench(tmp_path, ready=False) as b:
+        b.printer.refusals = [AccessDenied("wrong code")]
+        b.printer.gate.close()
+        await until(lambda: b.printer.gate.waiting)
+        b.unit.keeper.try_now()
+        b.printer.gate.open()
+        await until(lambda: b.printer.is_connected, within=1)
+
+
+@simulated
+async def test_a_printer_that_comes_and_goes_a_hundred_times_leaves_nothing_behind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bambu_connector")
+    async with bench(tmp_path, speaks=True) as b:
+        tasks = len(asyncio.all_tasks())
+        for number in range(100):
+            if number % 3:  # of all kinds: broken at once, after the full report, and not even let in
+                await b.until_ready()
+            b.printer.refusals = [Unreachable("off")] * (number % 2)
+            b.printer.drop()
+            await until(lambda: not b.unit.printer.is_connected)
+            b.unit.keeper.try_now()
+            await until(lambda: b.unit.printer.is_connected)
+        await b.until_ready()
+        await pass_time(3)
+        assert len(b.printer.connections) == 101
+        assert [each.is_open for each in b.printer.connections] == [False] * 100 + [True]
+        assert len(asyncio.all_tasks()) == tasks
+        told = b.statuses()[-1]["machines"][0]["connection_info"]
+        assert (told["is_connected"], told["is_online"], told["reconnects"]) == (True, True, 100)
+        events = [each["event"] for each in b.events()]  # a gap of half a minute is told
+        assert events == (["Connected", "Disconnected"] * len(events))[: len(events)]
+        assert events[-1] == "Connected"
+        assert (await b.ask(HOME)).code == "success"
+        assert len(caplog.records) <= 3 * BURST + 2  # gone, why it stays away, back; and the first contact
+
+
+# -- long trouble -------------------------------------------------------------------------------
+
+HOUR_S = 3600.0
+
+
+def refuse_always(printer: FakePrinter) -> None:
+    printer.refusal = Unreachable("Nobody answers at 192.0.2.1")
+
+
+def refuse_access(printer: FakePrinter) -> None:
+    printer.refusal = AccessDenied("wrong code")
+
+
+def refuse_identity(printer: FakePrinter) -> None:
+    printer.refusal = IdentityMismatch("another certificate")
+
+
+def refuse_in_turns(printer: FakePrinter) -> None:
+    printer.refusals = [
+        (Unreachable, TooManyClients, NotAPrinter)[number % 3](f"trouble {number}") for number in range(5_000)
+    ]
+
+
+def break_every_minute(printer: FakePrinter) -> None:
+    def cut() -> None:
+        printer.drop()
+        asyncio.get_running_loop().call_later(61, cut)
+
+    cut()
+
+
+def fall_silent(printer: FakePrinter) -> None:
+    printer.faults.add("silent")
+
+
+def go_deaf(printer: FakePrinter) -> None:
+    printer.faults.add("deaf")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "hours", "hourly", "lines"),
+    [
+        (refuse_always, 24, 165, 2),  # that it is gone, and why it does not come back
+        (refuse_access, 5, 7, 2),
+        (refuse_identity, 5, 7, 2),
+        (refuse_in_turns, 5, 165, 4),
+        (break_every_minute, 5, 60, 2 * (BURST + 5)),
+        (fall_silent, 5, 120, 3),
+        (go_deaf, 5, 60, 2 * (BURST + 5)),
+    ],
+)
+@simulated
+async def test_hours_of_one_trouble_are_a_quiet_log_and_no_storm(
+    tmp_path: Path,
+    trouble: Callable[[FakePrinter], None],
+    hours: int,
+    hourly: int,
+    lines: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tests.simulated, "LONGEST", 100_000.0)
+    monkeypatch.setattr(tests.service.fakes, "TICK_S", 15.0)  # a printer that says less costs the test less
+    monkeypatch.setattr(bambu_connector.service.farm, "TICK_S", 15.0)
+    async with bench(tmp_path, speaks=True) as b:
+        await pass_time(700)
+        caplog.set_level(logging.INFO, "bambu_connector")
+        caplog.clear()
+        trouble(b.printer)
+        b.printer.drop()
+        began, before = b.clock.monotonic(), len(b.printer.attempts)
+        await pass_time(hours * HOUR_S)
+        told = [each.getMessage() for each in caplog.records]
+        assert 1 <= len(told) <= lines, told
+        attempts = [each - began for each in b.printer.attempts[before:]]
+        by_hour = Counter(int(each // HOUR_S) for each in attempts)
+        assert max(by_hour.values()) <= hourly
+        assert min(by_hour[hour] for hour in range(hours)) >= 5, "it gave up"
+        assert sum(each.is_open for each in b.printer.connections) <= 1
+
+
+@simulated
+async def test_a_day_without_printago_loses_no_event_and_no_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tests.simulated, "LONGEST", 100_000.0)
+    monkeypatch.setattr(tests.service.fakes, "TICK_S", 15.0)
+    monkeypatch.setattr(bambu_connector.service.farm, "TICK_S", 5.0)
+    async with service(tmp_path) as s:
+        await s.until_up()
+        s.command("printer_control/start_print_bbl", {"url": URL}, command_id="c1")
+        s.broker.refusal = Unreachable("Nobody answers at the broker")
+        s.broker.drop()
+        caplog.set_level(logging.INFO, "bambu_connector")
+        caplog.clear()
+        before, told = len(s.broker.attempts), len(s.messages("event"))
+        for hour in range(24):
+            await pass_time(HOUR_S / 2)
+            s.printers[0].start_at_screen(f"Print {hour}")
+            await pass_time(HOUR_S / 2)
+        assert len(s.broker.attempts) - before <= 24 * 165
+        assert len([each for each in caplog.records if "Printago" in each.getMessage()]) <= 2
+        assert s.messages("success") == []
+        s.broker.refusal = None
+        await until(lambda: s.messages("success"))
+        await pass_time(5)
+        names = [each["data"]["event"] for each in s.messages("event")[told:]]
+        assert [names.count(each) for each in ("PrintStarted", "PrintDone", "Disconnected")] == [25, 25, 0]
+        times = [each["timestamp"] for each in s.messages("event")]
+        assert times == sorted(times)
+        assert times[-1][:13] > times[told][:13]  # the hour that it happened in, not the one that it was sent in
+        assert len({each["message_id"] for each in s.messages("event")}) == len(times)
+        assert [each["command_id"] for each in s.messages("success")] == ["c1"]
 
 
 # -- sessions that look alive -----------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """One printer as it is told to Printago: online and offline, reconnects, statuses, events."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,50 @@ async def test_a_homing_that_was_seen_homes_the_axes_of_a_printer_that_does_not_
         await until(lambda: not b.unit.printer.is_connected)
         await b.until_ready()
         assert (await b.ask(*jog)).code == "not_homed"
+
+
+# -- the log ---------------------------------------------------------------------------------------
+
+
+@simulated
+async def test_the_log_has_one_line_for_a_connect_and_one_for_the_end_of_a_session(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bench(tmp_path) as b:
+        await pass_time(100)
+        caplog.set_level(logging.INFO, "bambu_connector")
+        caplog.clear()
+        await take_away(b)
+        await pass_time(40)
+        b.printer.refusal = None
+        await b.until_ready()
+        await pass_time(100)
+        assert [each.getMessage().partition(";")[0] for each in caplog.records] == [
+            "The connection broke.",
+            "It is switched off.",
+            "connected to 192.0.2.1",
+        ]
+        assert names(b) == ["Connected", "Disconnected", "Connected"]
+
+
+@simulated
+async def test_an_event_is_logged_with_what_it_is_about_and_no_secret(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bambu_connector")
+    async with bench(tmp_path) as b:
+        await b.until_printing()
+        await until(lambda: b.printer.state == "FINISH", within=400)
+        await pass_time(5)
+        told = [each.getMessage() for each in caplog.records]
+        started = next(each for each in told if each.startswith("PrintStarted"))
+        done = next(each for each in told if each.startswith("PrintDone"))
+        assert "job_id=" in started
+        assert "command_id=c1" in started
+        assert "file=" in started
+        assert "percent=100" in done
+        assert any("from=IDLE to=" in each for each in told)
+        assert not any("hidden" in each or "12345678" in each or "\n" in each for each in told)
 
 
 # -- statuses --------------------------------------------------------------------------------------
