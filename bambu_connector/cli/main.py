@@ -1,15 +1,19 @@
 """The command line: options that all commands share, and the one place where errors become exit codes."""
 
+import contextlib
+import errno
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from bambu_connector.cli.output import OutputFailed, abandon_stdout, guarded_stdout
 from bambu_connector.errors import ConnectorError
 
 if TYPE_CHECKING:
@@ -95,17 +99,54 @@ def cli(ctx: click.Context, config_file: Path | None, log_level: str, log_format
 
 def main() -> None:
     """Run the command line; ends the process."""
+    with guarded_stdout(), accidents_are_logged():
+        sys.exit(_ended())
+
+
+def _ended() -> int:
+    """Run the command and return the exit code."""
     try:
         code = cli(standalone_mode=False)  # what a command ends with; click hands the code of its Exit on like this
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(_INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return _INTERRUPTED
+    except OutputFailed as error:
+        abandon_stdout()
+        if error.errno != errno.EPIPE:  # a reader that went away does not want to know
+            click.echo(f"bambu-connector: The output cannot be written: {error.strerror}.", err=True)
+        return 1
     except ConnectorError as error:
         click.echo(f"bambu-connector: {error}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - Python would print it, with whatever secret is in its text
+        return _accident(error)
+    return code if isinstance(code, int) else 0
+
+
+def _accident(error: BaseException) -> int:
+    """Log what nobody expected, secrets taken out; return the exit code."""
+    import logging
+
+    if not logging.getLogger().handlers:  # it happened before the configuration was read
+        Settings().configure_logs()
+    logging.getLogger(__name__).critical("this should not have happened: please report it", exc_info=error)
+    return 1
+
+
+@contextlib.contextmanager
+def accidents_are_logged() -> Iterator[None]:
+    """Send what goes wrong in threads and destructors to the log, which takes the secrets out."""
+    before = threading.excepthook, sys.unraisablehook
+    threading.excepthook = lambda found: None if found.exc_value is None else _told(found.exc_value)
+    sys.unraisablehook = lambda found: None if found.exc_value is None else _told(found.exc_value)
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook = before
+
+
+def _told(error: BaseException) -> None:
+    _accident(error)

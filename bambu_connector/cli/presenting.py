@@ -51,7 +51,7 @@ def console() -> "Console":
     """Return where tables go: as wide as the terminal, and without a limit that hurts in a file or a pipe."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else _FILE_WIDTH)
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
 def status_table(statuses: Tree) -> "Table":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bambu_connector.cli.main import Settings
+from bambu_connector.cli.output import show_json
 
 if TYPE_CHECKING:
     from bambu_connector.config import Config
@@ -20,9 +21,7 @@ def printers(settings: Settings, as_json: bool) -> None:
     config = settings.load()
     rows = printer_rows(config)
     if as_json:
-        import orjson
-
-        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+        show_json(rows)
         return
     from rich.table import Table
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bambu_connector.cli.main import Settings
+from bambu_connector.cli.output import show_json
+from bambu_connector.cli.parameter_names import warnings
 
 if TYPE_CHECKING:
     from bambu_connector.config import Config
@@ -26,7 +28,10 @@ def send(settings: Settings, printer: str, command: str, assignments: tuple[str,
         raise click.UsageError("Say the command as TYPE/ACTION, such as movement_control/home.")
     config = settings.load()
     settings.configure_logs(config, quiet=True)
-    message = {"type": kind, "action": action, "parameters": parameters_of(assignments)}
+    parameters = parameters_of(assignments)
+    for warning in warnings(command, parameters):
+        click.echo(f"warning: {warning}", err=True)
+    message = {"type": kind, "action": action, "parameters": parameters}
     answer = _show_progress(_answers(config, printer, message))
     _print(answer, as_json=as_json)
     if answer["type"] == "error":
@@ -52,6 +57,8 @@ def parameters_of(assignments: tuple[str, ...]) -> Tree:
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
                 raise click.UsageError(f"{path}: {parent} is given twice.")
+        if last in place:
+            raise click.UsageError(f"{path} is given twice.")
         place[last] = value
     return found
 
@@ -94,10 +101,8 @@ def _show_progress(answers: Iterator[Tree]) -> Tree:
 
 
 def _print(answer: Tree, *, as_json: bool) -> None:
-    import orjson
-
     if as_json:
-        click.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
+        show_json(answer)
         return
     data = answer["data"]
     match answer["type"]:
@@ -108,4 +113,4 @@ def _print(answer: Tree, *, as_json: bool) -> None:
         case "error":
             click.echo(f"{data['code']}: {data['error']}", err=True)
         case _:
-            click.echo(orjson.dumps(data, option=orjson.OPT_INDENT_2).decode())
+            show_json(data)

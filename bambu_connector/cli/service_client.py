@@ -2,15 +2,17 @@
 
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
 
 import orjson
 
-from bambu_connector.errors import ConnectorError
+from bambu_connector.errors import ConnectorError, Unreachable
 from bambu_connector.service.control import SOCKET_NAME
 
 _CONNECT_S: Final = 5.0
+_ENDED: Final = "The service ended before it answered."
 Tree = dict[str, Any]
 
 
@@ -49,19 +51,23 @@ class Service:
         return cls(channel)
 
     def ask(self, request: Tree) -> Iterator[Tree]:
-        """Send a request; yield every answer up to the last. Raises ServiceRefused."""
-        self._file.write(orjson.dumps(request) + b"\n")
-        self._file.flush()
-        while line := self._file.readline():
-            answer: Tree = orjson.loads(line)
-            if "error" in answer and "code" in answer:
-                raise ServiceRefused(answer)
-            yield answer
-            if "progress" not in answer:
-                return
-        raise ConnectorError("The service ended before it answered.")
+        """Send a request; yield every answer up to the last. Raises ServiceRefused, or Unreachable when it ends."""
+        try:
+            self._file.write(orjson.dumps(request) + b"\n")
+            self._file.flush()
+            while (line := self._file.readline()).endswith(b"\n"):
+                answer: Tree = orjson.loads(line)
+                if "error" in answer and "code" in answer:
+                    raise ServiceRefused(answer)
+                yield answer
+                if "progress" not in answer:
+                    return
+        except OSError as error:
+            raise Unreachable(_ENDED) from error
+        raise Unreachable(_ENDED)
 
     def close(self) -> None:
         """Hang up."""
-        self._file.close()
+        with suppress(OSError):  # what could not be sent is written once more
+            self._file.close()
         self._channel.close()

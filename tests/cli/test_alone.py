@@ -21,7 +21,7 @@ def test_a_printer_is_found_by_its_id_its_serial_and_its_name(desk: Service, nam
 
 
 def test_a_printer_that_is_not_there_is_told_with_those_that_are(desk: Service) -> None:
-    with pytest.raises(UnknownPrinter, match=r"no printer left p1s .* it has: Left P1S, Right X1C\.") as error:
+    with pytest.raises(UnknownPrinter, match=r'no printer "left p1s" .* it has: Left P1S, Right X1C\.') as error:
         find_printer(load(desk.config_file, {}), "left p1s")
     assert error.value.exit_code == 2
 
@@ -90,6 +90,6 @@ def test_a_name_that_two_printers_have_is_refused_and_a_serial_goes_before_a_nam
     same = [PrinterConfig(serial=f"01P00A00000000{n}", id=f"p{n}", name="Same") for n in (1, 2)]
     odd = PrinterConfig(serial="01P00A000000003", id="p3", name="01P00A000000001")
     config = Config(connector=connector, printers=(odd, *same))
-    with pytest.raises(UnknownPrinter, match="2 printers are called Same"):
+    with pytest.raises(UnknownPrinter, match='2 printers are called "Same"'):
         find_printer(config, "Same")
     assert find_printer(config, "01P00A000000001").id == "p1"

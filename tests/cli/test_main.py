@@ -1,7 +1,10 @@
 """The options before the command, and how errors end."""
 
+import logging
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -9,8 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from bambu_connector.cli import main as main_module
-from bambu_connector.cli.main import Settings, cli, main
+from bambu_connector.cli.main import Settings, accidents_are_logged, cli, main
 from bambu_connector.errors import AccessDenied, ConfigError, ConnectorError, NotAPrinter, UsageError
+from bambu_connector.logs import Redactor, configure
+from bambu_connector.secret import Secret
 from tests.e2e.bench import ROOT, Service
 
 COMMANDS = ["run", "status", "send", "printers", "check", "virtual-printer", "demo"]
@@ -108,6 +113,71 @@ def test_ctrl_c_ends_without_a_traceback(capsys: pytest.CaptureFixture[str], mon
     code, _, err = ended(capsys, monkeypatch)
     assert code == 130
     assert "Traceback" not in err
+
+
+CODE = "s3cr3t-c0de"
+
+
+def test_what_nobody_expected_is_logged_without_secrets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def failing() -> None:
+        configure(redactor=Redactor([Secret(CODE)]))
+        try:
+            raise KeyError(CODE)
+        except KeyError as error:
+            raise ZeroDivisionError(f"https://x/a?sig={CODE} and {CODE}") from error
+
+    monkeypatch.setattr(main_module, "cli", failing)
+    code, out, err = ended(capsys, monkeypatch)
+    assert (code, out) == (1, "")
+    assert "ZeroDivisionError: https://x/a?[redacted] and [secret]" in err
+    assert CODE not in err
+
+
+def test_what_nobody_expected_before_the_log_was_set_up_is_logged_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def failing() -> None:
+        raise ZeroDivisionError("https://x/a?sig=1")
+
+    logging.getLogger().handlers.clear()
+    monkeypatch.setattr(main_module, "cli", failing)
+    code, _, err = ended(capsys, monkeypatch)
+    assert code == 1
+    assert "ZeroDivisionError: https://x/a?[redacted]" in err
+
+
+class Fragile:
+    """Fails when it goes."""
+
+    def __del__(self) -> None:
+        raise ZeroDivisionError(CODE)
+
+
+def fail_in_a_thread() -> None:
+    def failing() -> None:
+        raise ZeroDivisionError(CODE)
+
+    thread = threading.Thread(target=failing)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize("accident", [fail_in_a_thread, Fragile])
+def test_accidents_in_threads_and_destructors_are_logged_without_secrets(
+    accident: Callable[[], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    hooks = threading.excepthook, sys.unraisablehook
+    configure(redactor=Redactor([Secret(CODE)]))
+    with accidents_are_logged():
+        accident()
+    out, err = capsys.readouterr()
+    assert "ZeroDivisionError: [secret]" in err
+    assert CODE not in out + err
+    assert (threading.excepthook, sys.unraisablehook) == hooks
 
 
 def test_a_reader_that_goes_away_is_no_accident(desk: Service) -> None:

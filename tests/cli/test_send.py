@@ -1,6 +1,7 @@
 """`send`: one command from the command line, through the service or without one."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,33 @@ def test_assignments_become_parameters(assignments: tuple[str, ...], parameters:
 def test_what_is_no_assignment_is_wrong_usage(assignments: tuple[str, ...]) -> None:
     with pytest.raises(click.UsageError):
         parameters_of(assignments)
+
+
+@pytest.mark.parametrize(
+    "assignments",
+    [("a=1", "a=2"), ("a=1", "a=1"), ("a.b=1", "a=2"), ("a.b=1", "a.c=2", "a.b=3"), ('a={"b": 1}', "a.b=2")],
+    ids=str,
+)
+def test_a_key_that_is_given_twice_is_wrong_usage(assignments: tuple[str, ...]) -> None:
+    with pytest.raises(click.UsageError, match="is given twice"):
+        parameters_of(assignments)
+
+
+def test_a_key_that_is_given_twice_does_nothing_to_the_printer(shop: Bench) -> None:
+    mark = shop["left"].mark()
+    done = shop.service.cli("send", "left", "temperature_control/set_bed", "temperature=40", "temperature=60")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "temperature is given twice" in done.stderr
+    assert shop["left"].orders(mark) == []
+
+
+def test_a_parameter_that_is_not_known_is_warned_of_and_ignored(shop: Bench) -> None:
+    done = shop.service.cli("send", "left", "temperature_control/set_bed", "temperature=40", "temprature=60")
+    assert (done.returncode, done.stdout) == (0, "The bed's target is 40 °C.\n")
+    assert done.stderr == (
+        "warning: temperature_control/set_bed has no parameter 'temprature', so it is ignored;"
+        " did you mean 'temperature'?\n"
+    )
 
 
 def test_every_code_has_its_exit_code() -> None:
@@ -124,7 +152,7 @@ def test_a_job_is_waited_for(shop: Bench) -> None:
 def test_a_printer_that_is_not_known_ends_with_2(shop: Bench) -> None:
     done = shop.service.cli("send", "nobody", "movement_control/home")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "There is no printer nobody" in done.stderr
+    assert re.search("There is no printer .?nobody", done.stderr)
 
 
 # -- without a service -----------------------------------------------------------------------------

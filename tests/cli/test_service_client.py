@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bambu_connector.cli.service_client import Service, ServiceRefused
-from bambu_connector.errors import ConnectorError
+from bambu_connector.errors import Unreachable
 from bambu_connector.service.control import SOCKET_NAME
 
 
@@ -33,7 +33,7 @@ def _serve(listener: socket.socket, answers: Sequence[Any], asked: list[Any]) ->
     with channel, channel.makefile("rwb") as file:
         asked.append(json.loads(file.readline()))
         for each in answers:
-            file.write(json.dumps(each).encode() + b"\n")
+            file.write(each if isinstance(each, bytes) else json.dumps(each).encode() + b"\n")
 
 
 def ask(folder: Path) -> list[Any]:
@@ -71,5 +71,22 @@ def test_a_refusal_carries_its_code_and_its_exit_code(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("answers", [(), ({"progress": {"stage": "upload", "percent": 50}},)], ids=["none", "half"])
 def test_a_service_that_ends_before_it_answers_is_told(tmp_path: Path, answers: tuple[Any, ...]) -> None:
-    with answering(tmp_path, *answers), pytest.raises(ConnectorError, match="ended before it answered"):
+    with answering(tmp_path, *answers), pytest.raises(Unreachable, match="ended before it answered") as error:
         ask(tmp_path)
+    assert error.value.exit_code == 4
+
+
+def test_half_an_answer_is_none(tmp_path: Path) -> None:
+    with answering(tmp_path, b'{"answer": {"type": "succ'), pytest.raises(Unreachable, match="ended before"):
+        ask(tmp_path)
+
+
+def test_a_service_that_is_gone_at_the_next_question_is_told(tmp_path: Path) -> None:
+    with answering(tmp_path, {"status": {}}):
+        service = Service.find(tmp_path)
+        assert service is not None
+        assert list(service.ask({"do": "status"})) == [{"status": {}}]
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="ended before"):
+            list(service.ask({"do": "status"}))
+    service.close()

@@ -3,13 +3,25 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
-from tests.e2e.bench import ROOT, Bench, Service
+import pytest
+
+from bambu_connector.cli import alone
+from bambu_connector.cli.main import main
+from bambu_connector.cli.status import Reason, _reasons
+from bambu_connector.virtual.pki import Authority
+from tests.e2e.bench import ROOT, Bench, Printer, Service, Workshop
 from tests.e2e.cloud import Tree
+from tests.servers.process import Child, free_port, wait_until, workspace
+from tests.servers.silent import SilentPeer
 
 
 def test_the_table_has_a_row_for_each_printer(shop: Bench) -> None:
@@ -39,7 +51,7 @@ def test_the_service_lends_its_session(shop: Bench) -> None:
 def test_a_printer_that_is_not_known_ends_with_2(shop: Bench) -> None:
     done = shop.service.cli("status", "nobody")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "There is no printer nobody" in done.stderr
+    assert re.search("There is no printer .?nobody", done.stderr)
     assert "Bench left" in done.stderr
 
 
@@ -79,6 +91,113 @@ def read_to_the_end(terminal: int) -> None:
             pass
     except OSError:
         return  # that is how a terminal ends that nobody holds any more
+
+
+# -- printers that are not online ------------------------------------------------------------------
+
+EXITS = {"good": 0, "dead": 4, "refusing": 5, "strange": 6}
+SENTENCES = {
+    "good": "",
+    "dead": r"Bench dead: 127\.0\.0\.1:\d+ refuses the connection.*\n",
+    "refusing": r"Bench refusing: .*refuses the access code.*\n",
+    "strange": r"Bench strange: .*certificate.*\n",
+}
+
+
+@pytest.fixture(scope="module")
+def troubled(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A running service whose printers are all offline but one."""
+    stranger = Authority(tmp_path_factory.mktemp("stranger")).issue("01P00A999999999")
+    with workspace() as folder, SilentPeer(stranger) as impostor:
+        printers = [
+            Printer(workshop, id="good"),
+            Printer(workshop, id="dead", entry={"ports": {"mqtt": free_port()}}),
+            Printer(workshop, id="refusing", faults=["wrong-code"]),
+            Printer(workshop, id="strange", entry={"ports": {"mqtt": impostor.port}}),
+        ]
+        with Bench(folder, workshop, printers, connector_id="troubled") as bench:
+            yield bench.start(wait_for=printers[:1])
+
+
+def test_why_a_printer_is_offline_is_told_and_is_the_exit_code(troubled: Bench) -> None:
+    for name, code in EXITS.items():
+        wait_until(f"{name} was tried", lambda: tried(troubled, name))  # noqa: B023 - waited for at once
+        shown, told = (troubled.service.cli("status", name, *options) for options in ([], ["--json"]))
+        for done in (shown, told):
+            assert done.returncode == code
+            assert re.fullmatch(SENTENCES[name], done.stderr), done.stderr
+        assert json.loads(told.stdout)["machines"][0]["connection_info"]["is_online"] is (name == "good")
+
+
+def tried(bench: Bench, name: str) -> bool:
+    """Say whether the service knows by now what is the matter with a printer."""
+    return re.fullmatch(SENTENCES[name], bench.service.cli("status", name).stderr) is not None
+
+
+def test_of_all_printers_every_reason_is_told_and_the_table_is_the_result(troubled: Bench) -> None:
+    done = troubled.service.cli("status")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1 + len(EXITS))
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [
+        f"Bench {name}" for name in list(EXITS)[1:]
+    ]
+
+
+@pytest.mark.parametrize("name", EXITS)
+def test_without_a_service_the_reason_and_the_exit_code_are_the_same(
+    troubled: Bench,
+    name: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(alone, "READY_S", 20.0 if name == "good" else 1.0)
+    service = Service(tmp_path, troubled.config())
+    monkeypatch.setattr(sys, "argv", ["bambu-connector", "--config", str(service.config_file), "status", name])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    out, err = capsys.readouterr()
+    assert ending.value.code == EXITS[name]
+    assert re.fullmatch(SENTENCES[name], err)
+    assert f"Bench {name}" in out.splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("link", "sentence", "code"),
+    [
+        ({"has_access_right": False}, "access code is refused", 5),
+        ({"verified": False, "is_connected": False}, "not the one that is trusted", 6),
+        ({"is_connected": True}, "says nothing", 4),
+        ({}, "not connected yet", 4),
+    ],
+)
+def test_where_a_service_tells_no_reason_the_status_does(link: Tree, sentence: str, code: int) -> None:
+    usual = {"is_online": False, "is_connected": False, "has_access_right": None, "verified": None}
+    statuses = {"x": {"machines": [{"connection_info": usual | link}]}}
+    found = _reasons(statuses, {})["x"]
+    assert sentence in found.sentence
+    assert found.exit_code == code
+    assert _reasons(statuses, {"x": Reason("Known.", 6)}) == {"x": Reason("Known.", 6)}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda each: each.name)
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=str)
+def test_watching_ends_with_4_and_says_so_when_the_service_stops(
+    workshop: Workshop, number: signal.Signals, options: list[str]
+) -> None:
+    printer = Printer(workshop, id="left")
+    with workspace() as folder, Bench(folder, workshop, [printer], connector_id="watched") as bench:
+        bench.start()
+        argv = [*bench.service.argv, "status", "--watch", *options]
+        with Child(argv, folder / "watch.log", cwd=ROOT) as watching:
+            wait_until("it is shown", lambda: "left" in watching.text(), 20)
+            bench.service.child.send_signal(number)
+            bench.service.child.wait(10)
+            assert watching.wait(10) == 4
+            last = watching.text().splitlines()[-1]
+    assert last in (
+        "bambu-connector: The service ended before it answered.",
+        "bambu-connector: The service is being stopped.",
+    )
 
 
 def test_without_a_service_it_connects_by_itself(lonely: Bench) -> None:
