@@ -9,9 +9,10 @@ from bambu_connector.cli.wiring import wires_of
 from bambu_connector.config import Config, PrinterConfig
 from bambu_connector.errors import UnknownPrinter
 from bambu_connector.service.clock import SystemClock
-from bambu_connector.service.farm import Farm, until_ready
-from bambu_connector.service.journal import ProcessJournal
+from bambu_connector.service.farm import Farm, topics_of, until_ready
+from bambu_connector.service.journal import Journal
 from bambu_connector.service.lock import StateLock
+from bambu_connector.service.outbox import Outbox
 
 READY_S: Final = 20.0
 GRACE_S: Final = 3.0
@@ -27,11 +28,11 @@ def find_printer(config: Config, name: str) -> PrinterConfig:
         found = [each for each in config.printers if getattr(each, key) == name]
         if len(found) > 1:
             serials = ", ".join(each.serial for each in found)
-            raise UnknownPrinter(f"{len(found)} printers are called {name}: use the serial, one of {serials}.")
+            raise UnknownPrinter(f'{len(found)} printers are called "{name}": use the serial, one of {serials}.')
         if found:
             return found[0]
     known = ", ".join(each.name or each.id for each in config.printers) or "none"
-    raise UnknownPrinter(f"There is no printer {name} in the configuration; it has: {known}.")
+    raise UnknownPrinter(f'There is no printer "{name}" in the configuration; it has: {known}.')
 
 
 @contextmanager
@@ -42,16 +43,20 @@ def _owned(config: Config) -> Iterator[None]:
 
 @asynccontextmanager
 async def farm_alone(config: Config, printers: tuple[PrinterConfig, ...]) -> AsyncIterator[Farm]:
-    """Connect these printers for as long as the block lasts."""
+    """Connect these printers for as long as the block lasts; what is worth telling waits for the service."""
+    clock = SystemClock()
     with _owned(config), wires_of(config) as wires:
-        journal = ProcessJournal(config.connector.state_dir)
+        journal = Journal.open_in(config.connector.state_dir, clock)
         only = replace(config, printers=printers, printago=None)
-        farm = Farm(only, wires, journal=journal, post=lambda _message: None, clock=SystemClock())
+        outbox = Outbox(topics_of(config).message, journal)
+        farm = Farm(only, wires, journal=journal, post=outbox.post, clock=clock)
+        farm.restore(resume=False)
         farm.start()
         try:
             yield farm
         finally:
             await farm.stop(GRACE_S)
+            await journal.close()
 
 
 async def send_alone(config: Config, printer: PrinterConfig, message: Tree) -> AsyncIterator[Tree]:

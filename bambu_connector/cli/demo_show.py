@@ -21,7 +21,7 @@ from bambu_connector.links.mqtt_login import Login
 from bambu_connector.links.wire import Delivery
 from bambu_connector.secret import Secret
 from bambu_connector.service.clock import SystemClock
-from bambu_connector.service.journal import ProcessJournal
+from bambu_connector.service.journal import Journal
 from bambu_connector.service.lock import StateLock
 from bambu_connector.service.notify import Notifier
 from bambu_connector.service.supervisor import Supervisor
@@ -230,13 +230,14 @@ def _write_config(folder: Path, broker: PlainBroker, password: Secret, printer: 
 @contextlib.asynccontextmanager
 async def _service(config: Config) -> AsyncIterator[None]:
     assert config.printago is not None
+    clock = SystemClock()
     with StateLock(config.connector.state_dir), wires_of(config) as wires:
         supervisor = Supervisor(
             config,
             wires,
-            printago_link(config, config.printago, wires.dialer),
-            journal=ProcessJournal(config.connector.state_dir),
-            clock=SystemClock(),
+            printago_link(config, config.printago, wires.uplink_dialer),
+            journal=Journal.open_in(config.connector.state_dir, clock),
+            clock=clock,
             notifier=Notifier({}),
         )
         running = asyncio.create_task(supervisor.run())

@@ -18,7 +18,7 @@ def run(settings: Settings) -> None:
     from bambu_connector.cli.wiring import printago_link, wires_of
     from bambu_connector.errors import ConfigError
     from bambu_connector.service.clock import SystemClock
-    from bambu_connector.service.journal import ProcessJournal
+    from bambu_connector.service.journal import Journal
     from bambu_connector.service.lock import StateLock
     from bambu_connector.service.notify import Notifier
     from bambu_connector.service.supervisor import Supervisor
@@ -35,13 +35,14 @@ def run(settings: Settings) -> None:
         )
 
     async def serve() -> None:
+        clock = SystemClock()
         with wires_of(config) as wires:
             supervisor = Supervisor(
                 config,
                 wires,
-                printago_link(config, printago, wires.dialer),
-                journal=ProcessJournal(config.connector.state_dir),
-                clock=SystemClock(),
+                printago_link(config, printago, wires.uplink_dialer),
+                journal=Journal.open_in(config.connector.state_dir, clock),
+                clock=clock,
                 notifier=Notifier(),
                 last_resort=end_in_time,
             )

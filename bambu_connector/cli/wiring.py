@@ -63,6 +63,7 @@ class RealWires:
         )
         self.pins = PinnedTrust(config)
         self.dialer = Dialer()
+        self.uplink_dialer = Dialer()  # of its own: names of printers that hang must not hold up Printago's
         self.downloader = HttpDownloader(rules)
         self.files: Executor = ThreadPoolExecutor(_FILE_READERS, thread_name_prefix="files")
         self._ftps = FtpsPool(config.storage.uploads)
@@ -94,6 +95,7 @@ class RealWires:
     def close(self) -> None:
         """Let every thread go."""
         self.dialer.close()
+        self.uplink_dialer.close()
         self.downloader.close()
         self._ftps.close()
         self.files.shutdown(wait=False, cancel_futures=True)

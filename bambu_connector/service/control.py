@@ -72,7 +72,8 @@ class Control:
             request = orjson.loads(line)
             match request:
                 case {"do": "status", "printer": str() | None as name}:
-                    yield {"status": self._status(name)}
+                    wanted = self._wanted(name)
+                    yield {"status": self._status(wanted), "reasons": self._reasons(wanted)}
                 case {"do": "send", "printer": str(name), "message": dict(message)}:
                     async for answer in self._farm.carry_out(self._find(name), message):
                         yield answer
@@ -88,12 +89,19 @@ class Control:
     def _find(self, name: str) -> str:
         found = self._farm.dispatcher.resolve(name)
         if found is None:
-            raise UnknownPrinter(f"There is no printer {name} here.")
+            raise UnknownPrinter(f'There is no printer "{name}" here.')
         return found
 
-    def _status(self, name: str | None) -> Tree:
-        wanted = [self._find(name)] if name else list(self._farm.units)
+    def _wanted(self, name: str | None) -> list[str]:
+        return [self._find(name)] if name else list(self._farm.units)
+
+    def _status(self, wanted: list[str]) -> Tree:
         return {printer_id: self._farm.units[printer_id].printer.status() for printer_id in wanted}
+
+    def _reasons(self, wanted: list[str]) -> Tree:
+        """Return why printers are not connected, where that is known."""
+        errors = {printer_id: self._farm.units[printer_id].printer.link_error for printer_id in wanted}
+        return {printer_id: _error(error) for printer_id, error in errors.items() if error is not None}
 
 
 def _error(error: ConnectorError) -> Tree:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, assert_never
 
 from bambu_connector.errors import (
@@ -42,25 +43,31 @@ class Desk:
         self._shelf = shelf
         self._spawn = spawn
         self._waiting_for_files = 0
+        self._at_once = 0
         self._queue: asyncio.Queue[tuple[Command, DirectOrder, float, Reply]] = asyncio.Queue()
 
-    def submit(self, command: Command, *, waits: float, expires: float, reply: Reply) -> None:
-        """Take a command; `waits` and `expires` are seconds from now. `reply` is called exactly once, now or later."""
+    def submit(
+        self, command: Command, *, waits: float, expires: float, reply: Reply, receipt: str | None = None
+    ) -> None:
+        """Take a command; `waits` and `expires` are seconds from now. `reply` is called exactly once, now or later.
+
+        `receipt` is what the journal knows the command by; None: nobody is to go on with it after a restart.
+        """
         order = command.order
         match order:
             case orders.StartPrintBbl() | orders.DownloadGcode() | orders.StartPrint():
                 try:
-                    self._jobs.submit(command, order, waits=waits, expires=expires, answer=reply)
+                    self._jobs.submit(command, order, waits=waits, expires=expires, answer=reply, receipt=receipt)
                 except ConnectorError as error:
                     reply(self._refused(command, error))
             case orders.StopPrint():
-                self._soon(command, self._stop(command), reply)
+                self._soon(command, partial(self._stop, command), reply)
             case orders.PausePrint():
-                self._soon(command, self._direct(command, order), reply)
+                self._soon(command, partial(self._direct, command, order), reply)
             case orders.GetStatus():
-                self._soon(command, self._status(command), reply)
+                self._soon(command, partial(self._status, command), reply)
             case orders.ListFiles() | orders.DeleteFile():
-                self._soon(command, self._files(command, order, waits), reply)
+                self._soon(command, partial(self._files, command, order, waits), reply)
             case orders.CameraOrder():
                 reply(
                     self._refused(command, NotSupported(f"{command.header.action} is not supported by this version."))
@@ -81,7 +88,7 @@ class Desk:
             if self._printer.clock.monotonic() > until:
                 reply(self._refused(command, Expired("The command waited too long for its turn.")))
                 continue
-            await self._carry_out(command, self._direct(command, order), reply)
+            await self._carry_out(command, partial(self._direct, command, order), reply)
 
     def clear(self) -> None:
         """The service stops: nothing that waits is begun any more."""
@@ -89,14 +96,22 @@ class Desk:
             command, _, _, reply = self._queue.get_nowait()
             reply(self._refused(command, PrinterBusy("The connector is being stopped.")))
 
-    def _soon(self, command: Command, work: Coroutine[Any, Any, Answer], reply: Reply) -> None:
+    def _soon(self, command: Command, work: Callable[[], Coroutine[Any, Any, Answer]], reply: Reply) -> None:
+        if self._at_once >= MAX_WAITING:
+            reply(self._refused(command, PrinterBusy(f"{MAX_WAITING} such commands are under way already.")))
+            return
         name = f"{command.header.command} of {self._printer.identity.name}"
-        _ = self._spawn(self._carry_out(command, work, reply), name)
+        self._at_once += 1
+        task = self._spawn(self._carry_out(command, work, reply), name)
+        task.add_done_callback(self._one_less)
 
-    async def _carry_out(self, command: Command, work: Coroutine[Any, Any, Answer], reply: Reply) -> None:
+    def _one_less(self, _task: asyncio.Task[None]) -> None:
+        self._at_once -= 1
+
+    async def _carry_out(self, command: Command, work: Callable[[], Coroutine[Any, Any, Answer]], reply: Reply) -> None:
         """Carry out a command; what it raises becomes its answer. A bug too, for the sender must not wait for ever."""
         try:
-            answer = await work
+            answer = await work()
         except ConnectorError as error:
             answer = self._refused(command, error)
         except asyncio.CancelledError:

@@ -2,19 +2,29 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bambu_connector.errors import CommandError, ConnectorError, Internal, InvalidMessage, UnknownPrinter
-from bambu_connector.printago import messages
+from bambu_connector.errors import (
+    CommandError,
+    ConnectorError,
+    Expired,
+    Internal,
+    InvalidMessage,
+    TimedOut,
+    UnknownPrinter,
+)
+from bambu_connector.printago import messages, orders
 from bambu_connector.printago.commands import Command, Header, Refusal, parse_command
 from bambu_connector.printago.messages import Answer, Message
 from bambu_connector.printago.topics import Routes
 from bambu_connector.service.clock import Clock
 from bambu_connector.service.desk import Desk
-from bambu_connector.service.journal import Importance, Journal, Seen
+from bambu_connector.service.journal import Journal, Seen
 from bambu_connector.service.ports import Delivery
+from bambu_connector.service.receipts import Receipts, Reopened
+from bambu_connector.service.store import Importance, Opening
 from bambu_connector.service.voice import Voice
 from bambu_connector.translate import age
 
@@ -24,6 +34,9 @@ _IMPORTANCE: Final = {
     "printer_control/get_status": Importance.QUESTION,
     "printer_control/list_files": Importance.QUESTION,
 }
+_QUESTIONS: Final = (orders.GetStatus, orders.ListFiles, orders.CameraOrder)
+_HARMLESS_AGAIN: Final = (orders.StopPrint, orders.PausePrint, *_QUESTIONS)
+KEPT_S: Final = 330.0  # for how long the broker keeps our session, and what it had sent to it, and some time to spare
 Post = Callable[[Message], None]
 log = logging.getLogger(__name__)
 
@@ -60,7 +73,9 @@ class Dispatcher:
         self._routes = routes
         self._exclusive = exclusive
         self._journal = journal
+        self._receipts = Receipts(journal)
         self._clock = clock
+        self._began = clock.monotonic()
 
     def deliver(self, delivery: Delivery, post: Post) -> None:
         """Take one message of a command topic; its answer, if it gets one, goes to `post`. Never raises."""
@@ -69,12 +84,7 @@ class Dispatcher:
         except Exception:  # a bug in one command must not cost the connection, nor leave the command without an answer
             log.exception("a bug in taking a command")
             header = parse_command(delivery.payload).header
-            self._refuse(
-                header, Internal("The connector has a bug here; its log says more."), self._replier(header, post)
-            )
-
-    def _replier(self, header: Header, post: Post) -> Callable[[Answer], None]:
-        return lambda answer: post(self._own.answer(header, answer))
+            self._refuse(header, _bug(), lambda answer: post(self._own.answer(header, answer)))
 
     def _deliver(self, delivery: Delivery, post: Post) -> None:
         if delivery.retain:
@@ -92,11 +102,62 @@ class Dispatcher:
             parsed = Refusal(parsed.header, error if isinstance(parsed, Command) else parsed.error)
         if self._came_before(parsed.header, delivery):
             return
-        self._take(parsed, counter, post)
+        receipt = self._receipts.issue()
+        reply = self._receipts.replier(receipt, counter.voice if counter else self._own, parsed.header, post)
+        try:
+            self._receipts.keep(receipt, parsed, delivery.payload, counter.voice.printer_id if counter else None)
+            if delivery.dup and isinstance(parsed, Command):
+                self._require_unknown_to_earlier(parsed)
+        except ConnectorError as error:
+            self._refuse(parsed.header, error, reply)
+            return
+        try:
+            self._take(parsed, counter, reply, receipt, waited=KEPT_S if delivery.kept else 0.0)
+        except Exception:  # it must not leave the command without its answer
+            log.exception("a bug in taking %s", parsed.header.command)
+            self._refuse(parsed.header, _bug(), reply)
 
     def send(self, printer_id: str, payload: bytes, post: Post) -> None:
         """Take one command from the command line for a printer of ours."""
-        self._take(parse_command(payload), self._printers[printer_id], post)
+        parsed, counter = parse_command(payload), self._printers[printer_id]
+        self._take(parsed, counter, lambda answer: post(counter.voice.answer(parsed.header, answer)), None)
+
+    # -- what an earlier process left ----------------------------------------------------------
+
+    def reopen(self, post: Post) -> dict[str, Reopened]:
+        """Return every command that an earlier process took and did not answer, by receipt."""
+        return self._receipts.reopen(self._voice_of, post)
+
+    def _voice_of(self, printer_id: str | None) -> Voice:
+        counter = self._printers.get(printer_id or "")
+        return counter.voice if counter else self._own.of(printer_id)
+
+    def close_unanswered(self, left: Iterable[Reopened]) -> None:
+        """Answer what cannot go on: whether it was carried out nobody knows."""
+        for each in left:
+            self._refuse(
+                each.header,
+                TimedOut("The connector was restarted while this was under way: whether it was done is not known."),
+                each.reply,
+            )
+
+    def _require_unknown_to_earlier(self, command: Command) -> None:
+        """Refuse a delivery that an earlier process may have carried out, and could not remember.
+
+        The broker marks what it has sent before. Where that process ended in order it remembered everything; where
+        it did not, a few milliseconds of what it did may be missing here, but no job, which is remembered first.
+        """
+        journal = self._journal
+        if journal.opening is Opening.CLOSED or self._clock.monotonic() - self._began > KEPT_S:
+            return
+        forgetful = journal.opening in (Opening.NEW, Opening.DAMAGED)
+        is_job = isinstance(command.order, orders.JobOrder)
+        if isinstance(command.order, _HARMLESS_AGAIN) or (is_job and not forgetful):
+            return
+        raise Expired(
+            "It was delivered before, to the connector before its restart, and nobody knows whether that one did it."
+            " Look at the printer, and send it again."
+        )
 
     def resolve(self, name: str) -> str | None:
         """Return the id of the printer that is called `name`, by id or by serial."""
@@ -132,7 +193,7 @@ class Dispatcher:
         else:
             key = f"dup:{hashlib.sha256(delivery.topic.encode() + bytes(1) + payload).hexdigest()}"
         importance = _IMPORTANCE.get(header.command or "", Importance.COMMAND)
-        seen = self._journal.note_command(key, payload, importance, now=self._clock.monotonic())
+        seen = self._journal.note_command(key, payload, importance)
         if header.command_id is None and not delivery.dup:
             return False  # without an id and without the broker's mark of a repetition it is a new one
         if seen is Seen.CHANGED:
@@ -143,13 +204,16 @@ class Dispatcher:
 
     # -- handing on ----------------------------------------------------------------------------
 
-    def _take(self, parsed: Command | Refusal, counter: Counter | None, post: Post) -> None:
-        voice = counter.voice if counter else self._own
+    def _take(
+        self,
+        parsed: Command | Refusal,
+        counter: Counter | None,
+        reply: Callable[[Answer], None],
+        receipt: str | None,
+        *,
+        waited: float = 0.0,
+    ) -> None:
         header = parsed.header
-
-        def reply(answer: Answer) -> None:
-            post(voice.answer(header, answer))
-
         if isinstance(parsed, Refusal):
             self._refuse(header, parsed.error, reply)
             return
@@ -160,13 +224,25 @@ class Dispatcher:
         if (header.timestamp or header.expires_at) is not None and not age.clock_is_set(wall):
             log.warning("this machine's clock is not set: the age of %s is not judged", header.command)
         try:
-            waits, expires = age.seconds_left(parsed, wall)
+            waits, expires = age.seconds_left(parsed, wall, waited)
         except ConnectorError as error:
             self._refuse(header, error, reply)
             return
-        counter.desk.submit(parsed, waits=waits, expires=expires, reply=reply)
+        level = logging.DEBUG if isinstance(parsed.order, _QUESTIONS) else logging.INFO
+        log.log(level, "%s for %s", _named(header), counter.voice.printer_id)
+        counter.desk.submit(parsed, waits=waits, expires=expires, reply=reply, receipt=receipt)
 
     @staticmethod
     def _refuse(header: Header, error: ConnectorError, reply: Callable[[Answer], None]) -> None:
-        log.warning("%s: %s", header.command or "a message", error)
+        log.warning("%s: %s", _named(header), error)
         reply(messages.failure(header, error))
+
+
+def _named(header: Header) -> str:
+    """Return what the log calls a command."""
+    name = header.command or "a message"
+    return name if header.command_id is None else f"{name} {header.command_id}"
+
+
+def _bug() -> Internal:
+    return Internal("The connector has a bug here; its log says more.")

@@ -1,12 +1,13 @@
 """All printers of one configuration under one roof, with or without Printago."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import orjson
 
@@ -16,6 +17,7 @@ from bambu_connector.config import Topics as Templates
 from bambu_connector.errors import AccessDenied, LinkError, PrinterOffline, Unreachable
 from bambu_connector.printago.messages import Message, MessageType
 from bambu_connector.printago.topics import Topics
+from bambu_connector.service import records
 from bambu_connector.service.cache import FileCache
 from bambu_connector.service.clock import Clock
 from bambu_connector.service.connection import Keeper
@@ -23,9 +25,12 @@ from bambu_connector.service.desk import Desk
 from bambu_connector.service.dispatcher import Counter, Dispatcher
 from bambu_connector.service.jobs import Jobs
 from bambu_connector.service.journal import Journal
+from bambu_connector.service.ledger import Ledger
 from bambu_connector.service.pins import Pins
 from bambu_connector.service.ports import Downloader, PrinterLink, PrinterStorage
 from bambu_connector.service.printer import Identity, Printer
+from bambu_connector.service.receipts import Reopened
+from bambu_connector.service.records import FileRecord, JobRecord, PrintRecord, Unreadable
 from bambu_connector.service.shelf import Shelf
 from bambu_connector.service.steps import Tools
 from bambu_connector.service.tasks import Tasks
@@ -36,6 +41,8 @@ TICK_S: Final = 1.0
 PROGRESS_S: Final = 0.2
 CANCEL_S: Final = 1.0  # sessions are closed in no time; what hangs longer must not keep the end from being told
 _MB: Final = 1024 * 1024
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 class Wires(Protocol):
@@ -82,6 +89,7 @@ class Farm:
         self._wires = wires
         self._clock = clock
         self._journal = journal
+        self._post = post
         self.tasks = Tasks()
         self.units: dict[str, Unit] = {}
         downloads = config.connector.state_dir / "downloads"
@@ -108,8 +116,10 @@ class Farm:
         voice = Voice(config.id, post, self._clock)
         pacer = Pacer(min_interval=settings.status.min_interval, heartbeat=settings.status.heartbeat)
         printer = Printer(identity_of(config), voice, self._clock, pacer, include_report=settings.status.include_report)
+        ledger = Ledger(self._journal, config.serial, self._clock)
         shelf = Shelf(
             lambda: wires.storage(config, printer.traits),
+            ledger,
             keep=settings.storage.keep_files,
             in_use=lambda name: jobs.uses(name),  # noqa: PLW0108 - the jobs are made after the shelf
             is_reachable=lambda: printer.is_connected,
@@ -123,17 +133,14 @@ class Farm:
             folder=folder,
             max_bytes=int(settings.downloads.max_size_mb * _MB),
         )
-        jobs = Jobs(tools, self._journal.next_job_number, self.tasks.run)
+        jobs = Jobs(tools, ledger, self.tasks.run)
         printer.work = jobs
         desk = Desk(printer, jobs, shelf, self.tasks.run)
         return Unit(config, printer, Keeper(printer, partial(wires.link, config), wires.pins), jobs, desk, shelf)
 
     def start(self) -> None:
         """Connect every printer that can be, and keep it connected."""
-        folder = self.config.connector.state_dir / "downloads"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left_over in folder.iterdir():
-            left_over.unlink(missing_ok=True)
+        self._remove_left_over()
         for unit in self.units.values():
             name = unit.printer.identity.name
             missing = _missing(unit.config)
@@ -145,6 +152,60 @@ class Farm:
             self.tasks.keep(unit.desk.run, f"the commands of {name}")
             self.tasks.keep(unit.shelf.run, f"the files of {name}")
             self.tasks.keep(partial(self._tick, unit.printer), f"the clock of {name}")
+
+    def _remove_left_over(self) -> None:
+        """Remove what jobs that are over left on this machine."""
+        folder = self.config.connector.state_dir / "downloads"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        wanted = {f"job-{int(key)}" for key, _ in self._journal.all(records.JOB)}
+        for found in folder.iterdir():
+            if found.name.partition(".")[0] not in wanted:
+                found.unlink(missing_ok=True)
+
+    # -- after a restart -----------------------------------------------------------------------
+
+    def restore(self, *, resume: bool = True) -> None:
+        """Take up what an earlier process left; before `start`, or as soon as the journal can be read.
+
+        Without `resume` only what guards starts is: prints, starts that are out, files. The rest waits for the service.
+        """
+        units = {unit.config.serial: unit for unit in self.units.values()}
+        for _, file in self._all(records.FILE, FileRecord.decode):
+            if file.serial in units:
+                units[file.serial].shelf.restore(file)
+        for serial, print_ in self._all(records.PRINT, PrintRecord.decode):
+            if serial in units:
+                units[serial].jobs.restore_print(print_)
+        reopened = self.dispatcher.reopen(self._post)
+        for key, job in self._all(records.JOB, JobRecord.decode):
+            if resume or job.out is not None:
+                self._restore_job(key, job, units.get(job.serial), reopened.pop(job.receipt or "", None))
+        if resume:
+            self.dispatcher.close_unanswered(reopened.values())
+            for unit in self.units.values():
+                unit.jobs.go_on()
+
+    def _restore_job(self, key: str, job: JobRecord, unit: Unit | None, left: Reopened | None) -> None:
+        if unit is None:
+            self._journal.drop(records.JOB, key)
+            if left is not None:
+                self.dispatcher.close_unanswered([left])
+            return
+        unit.jobs.restore(job, left.command if left else None, left.reply if left else lambda _answer: None)
+        if left is not None and left.command is None:
+            self.dispatcher.close_unanswered([left])
+
+    def _all(self, kind: str, decode: Callable[[records.Body], T]) -> list[tuple[str, T]]:
+        found = []
+        for key, body in list(self._journal.all(kind)):
+            try:
+                found.append((key, records.read(decode, body)))
+            except Unreadable as error:
+                log.error("a record of the journal cannot be read and is forgotten: %s %s: %s", kind, key, error)  # noqa: TRY400 - no bug
+                self._journal.drop(kind, key)
+        return found
+
+    # -- running -------------------------------------------------------------------------------
 
     @staticmethod
     async def _tick(printer: Printer) -> None:
@@ -182,11 +243,14 @@ class Farm:
             printer.voice.say(MessageType.PAIRING, data)
             printer.start_speaking()
 
-    async def stop(self, grace: float) -> None:
-        """End every job and every session; statuses say offline at the end. Jobs have `grace` seconds in all."""
+    async def stop(self, grace: float, *, hand_over: bool = False) -> None:
+        """End every job and every session; statuses say offline at the end. Jobs have `grace` seconds in all.
+
+        With `hand_over` the next process goes on with the jobs that Printago sent.
+        """
         for unit in self.units.values():
             unit.desk.clear()
-        ending = [asyncio.create_task(unit.jobs.give_up(grace)) for unit in self.units.values()]
+        ending = [asyncio.create_task(unit.jobs.give_up(grace, hand_over=hand_over)) for unit in self.units.values()]
         if ending:
             _, late = await asyncio.wait(ending, timeout=grace)
             for each in late:

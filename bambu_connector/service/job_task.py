@@ -10,15 +10,22 @@ from bambu_connector.printago.commands import Command
 from bambu_connector.printago.messages import Answer
 from bambu_connector.printago.orders import StartOptions
 from bambu_connector.service import steps
+from bambu_connector.service.clock import Moment
+from bambu_connector.service.ledger import Ledger
+from bambu_connector.service.records import JobRecord, PrintRecord
 from bambu_connector.service.starts import OutStart
 from bambu_connector.service.steps import Fetched
-from bambu_connector.translate.job import Job, Kind
+from bambu_connector.translate.job import Job, Kind, Phase
 from bambu_connector.translate.start import Start
 
 
 @dataclass(slots=True)
 class Task:
-    """A command that takes minutes. `waits_until` and `expires` are monotonic; `answer` is called once."""
+    """A command that takes minutes. `waits_until` and `expires` are monotonic; `answer` is called once.
+
+    `receipt` is what the journal knows the command by; None: nobody goes on with the job after a restart. `resumed` is
+    the last step that an earlier process took; None where the job began in this one.
+    """
 
     command: Command
     order: orders.JobOrder
@@ -27,6 +34,13 @@ class Task:
     expires: float
     answer: Callable[[Answer], None]
     job: Job
+    receipt: str | None = None
+    resumed: Moment | None = None
+    stored: bool = False
+    """The whole file is on the printer."""
+    file: str | None = None
+    """Its name there, as soon as it has one."""
+    noted_at: float = 0.0
     fraction: float = 0.0
     fetched: Fetched | None = None
     start: Start | None = None
@@ -60,18 +74,44 @@ class Task:
                 stop.set_exception(error)
         self.stops.clear()
 
+    @property
+    def print_name(self) -> str:
+        """What the print is called on the printer's screen."""
+        assert self.start or self.out, "a job that succeeded had a file"
+        return self.start.name if self.start else self.out.mark.name if self.out else ""
+
     def success(self) -> Answer:
         """Return the answer to a job that did what it should."""
-        assert self.start is not None, "a job that succeeded had a file"
-        header, start = self.command.header, self.start
-        names = {"file_name": start.file, "requested_name": steps.requested_name(self.order)}
+        header = self.command.header
+        names = {"file_name": self.file, "requested_name": steps.requested_name(self.order)}
         if self.job.kind is Kind.STORE:
-            return messages.success(header, f"The file is on the printer as {start.file}.", acknowledged=True, **names)
+            return messages.success(header, f"The file is on the printer as {self.file}.", acknowledged=True, **names)
         return messages.success(
             header,
-            f"The print {start.name} has begun.",
+            f"The print {self.print_name} has begun.",
             acknowledged=self.out is not None and self.out.is_acknowledged,
             job_id=self.job_id,
-            task_name=start.name,
+            task_name=self.print_name,
             **names,
+        )
+
+    def note(self, ledger: Ledger, *, out: PrintRecord | None = None) -> None:
+        """Write how far the job is; `out`: its start is about to be published."""
+        out = self.out.record if self.out else out
+        phase = Phase.OUT if out and self.job.phase is Phase.JUDGING else self.job.phase
+        self.noted_at = ledger.clock.monotonic()
+        ledger.note_job(
+            JobRecord(
+                serial=ledger.serial,
+                number=self.number,
+                kind=self.job.kind,
+                phase=phase,
+                # As long as it is not known whether the job may go on, it is not younger than it was.
+                saved=self.resumed or ledger.now(),
+                receipt=self.receipt,
+                file=self.file,
+                wrote=self.job.wrote,
+                stored=self.stored,
+                out=out,
+            )
         )

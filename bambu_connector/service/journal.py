@@ -1,31 +1,47 @@
-"""What must be remembered: commands already seen, and the number of the last job.
+"""The memory of the service: what must be known again after a crash or a power cut.
 
-This is the journal's place. Today commands are remembered for the life of the process, and only the counter of jobs is
-on disk; the README says so.
+Everything is kept here, in memory, and written to the store behind; whoever may not go on before it is on disk asks
+for that with `secure` or `when_safe`. What is put in one step of the loop is written in one transaction: an answer and
+the end of its job, say, are on disk together or not at all.
 """
 
+import asyncio
 import enum
 import hashlib
-import os
+import logging
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final
+
+import orjson
 
 from bambu_connector.errors import ConfigError, Internal
+from bambu_connector.sealing import Sealer
+from bambu_connector.service.clock import Clock
+from bambu_connector.service.store import (
+    REMEMBER_AT_LEAST,
+    Batch,
+    Importance,
+    Opening,
+    Received,
+    RecordKey,
+    SqliteStore,
+    Store,
+    StoreFailed,
+)
 
-REMEMBER_AT_LEAST: Final = 10_000
-BLOCK: Final = 100
+RETRY_S: Final = 5.0
+LAZY_S: Final = 1.0
 JOB_NUMBERS: Final = 2**31 - 1  # P1S 01.10 clamps what does not fit a signed 32-bit integer
-
-
-class Importance(enum.Enum):
-    """What a command is, to our memory; the value is for how many seconds it is kept beyond the newest 10,000."""
-
-    QUESTION = 0.0
-    """It changes nothing: asked again, at worst it is answered again."""
-    COMMAND = 24 * 3600.0
-    START = 30 * 24 * 3600.0
+_FILE: Final = "journal.db"
+_KEY: Final = "secret.key"
+_COUNTER: Final[RecordKey] = ("counter", "job")
+_MICROSECONDS: Final = 1_000_000
+Body = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 class Seen(enum.Enum):
@@ -37,96 +53,292 @@ class Seen(enum.Enum):
     """The same id, and another payload."""
 
 
-class Journal(Protocol):
-    """What the service asks of its memory."""
+class Journal:
+    """Records by kind and key, commands received, and the numbers of jobs. Not to be used before `open`."""
 
-    def note_command(self, key: str, payload: bytes, importance: Importance, *, now: float) -> Seen:
-        """Remember a command; say whether it was there already. `now` is monotonic."""
+    def __init__(self, store: Store, sealer: Sealer, clock: Clock, thread: Executor | None = None) -> None:
+        self.sealer = sealer
+        self.opening = Opening.NEW
+        self.trouble: str | None = None
+        """Why nothing can be written at present; None when it can."""
+        self.on_late_opening: Callable[[], None] = lambda: None
+        """Called when a file that could not be opened at first was: its records are there now."""
+        self._store = store
+        self._clock = clock
+        self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._is_open = False
+        self._found: Mapping[RecordKey, bytes] | None = None
+        """What a late opening found, until something could be written as well."""
+        self._records: dict[RecordKey, bytes] = {}
+        self._recent: OrderedDict[bytes, bytes] = OrderedDict()
+        self._pending = Batch()
+        self._waiting: list[Callable[[], None]] = []
+        self._writing: list[Callable[[], None]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_key = 0
+        self._last_job = 0
 
-    def next_job_number(self) -> int:
-        """Return a number that no job had before: above 0, below 2^31."""
+    @classmethod
+    def open_in(cls, state_dir: Path, clock: Clock) -> "Journal":
+        """Open the journal of a state directory, which the caller owns. Raises ConfigError as `open` does."""
+        journal = cls(SqliteStore(state_dir / _FILE), Sealer(state_dir / _KEY), clock)
+        journal.open()
+        return journal
 
+    def open(self) -> None:
+        """Open the store, or try again later where it cannot be; raises ConfigError when another version is needed."""
+        try:
+            self.opening, found = self._store.open()
+        except StoreFailed as error:
+            self._fail(error)
+            self._let_go(asyncio.get_running_loop())
+            found = {}
+        else:
+            self._is_open = True
+        self._load(found)
 
-class Memory:
-    """Commands that were seen, oldest first, in a table for each importance."""
+    def _load(self, found: Mapping[RecordKey, bytes]) -> None:
+        if self.opening is Opening.DAMAGED:
+            log.error(
+                "the journal was damaged: it was put aside and a new one begun. Commands seen before, jobs and prints"
+                " under way are forgotten: look at the printers"
+            )
+        self._records = {**found, **self._records}
+        now = int(self._clock.wall() * _MICROSECONDS)
+        self._next_key = max([self._next_key, now, *(int(key) for _, key in found if key.isdecimal())])
+        self._last_job = self._read_counter()
 
-    def __init__(self) -> None:
-        self._tables: dict[Importance, OrderedDict[bytes, tuple[float, bytes]]] = {
-            each: OrderedDict() for each in Importance
-        }
+    def _read_counter(self) -> int:
+        counter = self.get(*_COUNTER)
+        number = counter.get("last") if counter else None
+        # A random beginning, so that no two connectors or state directories give a print one id.
+        return number if isinstance(number, int) and 0 < number <= JOB_NUMBERS else 1 + secrets.randbelow(JOB_NUMBERS)
 
-    def note(self, key: str, payload: bytes, importance: Importance, *, now: float) -> Seen:
+    # -- records -------------------------------------------------------------------------------
+
+    def get(self, kind: str, key: str) -> Body | None:
+        """Return a record; None when there is none, or none that can be read."""
+        body = self._records.get((kind, key))
+        return None if body is None else _read(body)
+
+    def all(self, kind: str) -> Iterator[tuple[str, Body]]:
+        """Yield the key and body of every record of a kind that can be read, in the order of their keys."""
+        for found_kind, key in sorted(self._records):
+            if found_kind != kind:
+                continue
+            body = _read(self._records[found_kind, key])
+            if body is None:
+                log.error("a record of the journal cannot be read and is forgotten: %s %s", kind, key)
+                self.drop(kind, key)
+            else:
+                yield key, body
+
+    def new_key(self) -> str:
+        """Return a key that no record had before, greater than all others."""
+        self._next_key += 1
+        return f"{self._next_key:020d}"
+
+    def put(self, kind: str, key: str, body: Body) -> None:
+        """Remember a record, in the place of an earlier one."""
+        raw = orjson.dumps(body)
+        if self._records.get((kind, key)) == raw:
+            return
+        self._records[kind, key] = raw
+        self._note((kind, key), raw)
+
+    def drop(self, kind: str, key: str, *, lazily: bool = False) -> None:
+        """Forget a record; `lazily`: with the next one that is written, or soon."""
+        if self._records.pop((kind, key), None) is not None:
+            self._note((kind, key), None, lazily=lazily)
+
+    def _note(self, key: RecordKey, raw: bytes | None, *, lazily: bool = False) -> None:
+        self._pending.records[key] = raw
+        self._schedule(LAZY_S if lazily else 0.0)
+
+    # -- commands ------------------------------------------------------------------------------
+
+    def note_command(self, key: str, payload: bytes, importance: Importance) -> Seen:
         """Remember a command; say whether it was there already."""
         name, digest = _digest(key.encode("utf-8", "replace")), _digest(payload)
-        for table in self._tables.values():
-            if name in table:
-                return Seen.AGAIN if table[name][1] == digest else Seen.CHANGED
-        table = self._tables[importance]
-        table[name] = (now, digest)
-        while len(table) > REMEMBER_AT_LEAST and now - next(iter(table.values()))[0] > importance.value:
-            table.popitem(last=False)
+        known = self._recent.get(name) or self._look_up(name)
+        self._recent[name] = known or digest
+        self._recent.move_to_end(name)
+        while len(self._recent) > REMEMBER_AT_LEAST:
+            self._recent.popitem(last=False)
+        if known is not None:
+            return Seen.AGAIN if known == digest else Seen.CHANGED
+        self._pending.commands.append(Received(name, digest, importance, self._clock.wall()))
+        del self._pending.commands[:-REMEMBER_AT_LEAST]  # as long as nothing can be written
+        self._schedule(0.0)
         return Seen.NEW
+
+    def _look_up(self, name: bytes) -> bytes | None:
+        if not self._is_open or (self.opening is Opening.NEW and len(self._recent) < REMEMBER_AT_LEAST):
+            return None  # nothing is there that is not among the recent ones
+        try:
+            return self._store.digest(name)
+        except StoreFailed as error:
+            self._fail(error)
+            return None
+
+    # -- jobs ----------------------------------------------------------------------------------
+
+    def next_job_number(self) -> int:
+        """Return a number that no job had before: above 0, below 2^31. On disk together with the job's first record."""
+        self._last_job = self._last_job % (JOB_NUMBERS - 1) + 1
+        self.put(*_COUNTER, {"last": self._last_job})
+        return self._last_job
+
+    # -- on disk -------------------------------------------------------------------------------
+
+    def when_safe(self, callback: Callable[[], None]) -> None:
+        """Call back once everything so far is on disk; also when the disk refuses, for then nothing better comes."""
+        if self._pending:
+            self._waiting.append(callback)
+            self._schedule(0.0)
+        elif self._writing is not None:
+            self._writing.append(callback)
+        else:
+            callback()
+
+    async def secure(self) -> None:
+        """Return once everything so far is on disk; raises Internal when the disk refuses it."""
+        safe: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.when_safe(lambda: None if safe.done() else safe.set_result(None))
+        await safe
+        self.require_disk()
+
+    def require_disk(self) -> None:
+        """Raise Internal when nothing can be written at present."""
+        if self.trouble is not None:
+            raise Internal(
+                f"The connector's journal cannot be written ({self.trouble}): without it a job could be started twice."
+                " Look at the disk of the connector's machine."
+            )
+
+    def _schedule(self, delay: float) -> None:
+        if self._writing is not None:
+            return
+        loop = asyncio.get_running_loop()
+        if self.trouble is not None:
+            self._let_go(loop)
+            return
+        due = loop.time() + delay
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._write)
+
+    def _let_go(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Nothing can be written: nobody is to wait for it, and it is tried again before long."""
+        waiting, self._waiting = self._waiting, []
+        for callback in waiting:
+            loop.call_soon(callback)
+        if self._timer is None:
+            self._timer = loop.call_later(RETRY_S, self._write)
+
+    def _write(self) -> None:
+        self._timer = None
+        batch, self._pending = self._pending, Batch()
+        self._writing, self._waiting = self._waiting, []
+        work = self._save if self._is_open else self._open_late
+        asyncio.get_running_loop().run_in_executor(self._thread, work, batch).add_done_callback(self._written)
+
+    def _save(self, batch: Batch) -> tuple[Batch, StoreFailed | None, Mapping[RecordKey, bytes] | None]:
+        """Write a batch, in the thread."""
+        try:
+            self._store.commit(batch)
+        except StoreFailed as error:
+            if not error.damaged:
+                return batch, error, None
+            return self._save_anew(batch, error)
+        return batch, None, None
+
+    def _save_anew(
+        self, batch: Batch, error: StoreFailed
+    ) -> tuple[Batch, StoreFailed | None, Mapping[RecordKey, bytes] | None]:
+        """The file is damaged: everything that is known goes into a new one."""
+        log.error("the journal is damaged (%s): it is put aside, and everything known is written into a new one", error)
+        now = self._clock.wall()
+        known = [Received(name, digest, Importance.COMMAND, now) for name, digest in list(self._recent.items())]
+        whole = Batch({**self._records, **batch.records}, [*known, *batch.commands])
+        try:
+            self._store.begin_anew()
+            self._store.commit(whole)
+        except StoreFailed as again:
+            return whole, again, None
+        return batch, None, None
+
+    def _open_late(self, batch: Batch) -> tuple[Batch, StoreFailed | None, Mapping[RecordKey, bytes] | None]:
+        try:
+            if self._found is None:
+                self.opening, self._found = self._store.open()
+            self._store.commit(batch)
+        except StoreFailed as error:
+            return batch, error, None
+        except ConfigError as error:
+            return batch, StoreFailed(str(error)), None
+        return batch, None, self._found
+
+    def _written(
+        self, future: "asyncio.Future[tuple[Batch, StoreFailed | None, Mapping[RecordKey, bytes] | None]]"
+    ) -> None:
+        waiting, self._writing = self._writing or [], None
+        batch, error, found = future.result()
+        if error is not None:
+            later = self._pending
+            self._pending = Batch(batch.records | later.records, [*batch.commands, *later.commands])
+            self._fail(error)
+        else:
+            self._recover()
+        if found is not None:
+            self._is_open = True
+            self._load(found)
+            self.on_late_opening()
+        for callback in waiting:
+            callback()
+        if self._pending or error is not None:
+            self._schedule(0.0)
+
+    def _fail(self, error: StoreFailed) -> None:
+        if self.trouble is None:
+            log.error(
+                "the journal cannot be written: %s. Starts are refused until it can be; everything else goes on", error
+            )
+        self.trouble = str(error)
+
+    def _recover(self) -> None:
+        if self.trouble is not None:
+            log.warning("the journal can be written again")
+        self.trouble = None
+
+    async def close(self) -> None:
+        """Write what is left, and close; what cannot be written is lost, and was told."""
+        if self._pending and self.trouble is None:
+            safe = asyncio.Event()
+            self.when_safe(safe.set)
+            await safe.wait()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._is_open and self.trouble is None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown(wait=False)
+
+    def _close(self) -> None:
+        try:
+            self._store.close()
+        except StoreFailed as error:
+            log.debug("the journal was not closed in order: %s", error)
+
+
+def _read(body: bytes) -> Body | None:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
-
-
-class JobNumbers:
-    """A persistent counter with a random start, so that no two connectors or state directories give a print one id.
-
-    What is on disk is the last number of a block that was reserved: most jobs need not wait for the disk.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._last = self._reserved = self._read()
-
-    def _read(self) -> int:
-        try:
-            text = self._path.read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            return secrets.randbelow(JOB_NUMBERS)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"{self._path} cannot be read: {error}. Remove it, and a new counter is begun."
-            ) from error
-        if not text.isdecimal() or int(text) > JOB_NUMBERS:
-            raise ConfigError(f"{self._path} is damaged. Remove it, and a new counter is begun.")
-        return int(text)
-
-    def next(self) -> int:
-        """Return the next number; no later process will give it again. Raises Internal when the disk refuses."""
-        if self._last >= self._reserved:
-            begin = 0 if self._last + BLOCK >= JOB_NUMBERS else self._last
-            try:
-                self._write(begin + BLOCK)
-            except OSError as error:
-                raise Internal(f"{self._path} cannot be written: {error.strerror}.") from error
-            self._last, self._reserved = begin, begin + BLOCK
-        self._last += 1
-        return self._last
-
-    def _write(self, number: int) -> None:
-        temporary = self._path.with_suffix(".new")
-        with temporary.open("w", encoding="ascii") as file:
-            file.write(f"{number}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-
-
-class ProcessJournal:
-    """A journal that lives as long as the process, but for the counter of jobs."""
-
-    def __init__(self, state_dir: Path) -> None:
-        self._memory = Memory()
-        self._numbers = JobNumbers(state_dir / "job-number")
-
-    def note_command(self, key: str, payload: bytes, importance: Importance, *, now: float) -> Seen:
-        """Remember a command; say whether it was there already."""
-        return self._memory.note(key, payload, importance, now=now)
-
-    def next_job_number(self) -> int:
-        """Return a number that no job had before."""
-        return self._numbers.next()

@@ -1,4 +1,4 @@
-"""Messages on their way to Printago: in order, until the broker has them."""
+"""Messages on their way to Printago: on disk before they are sent, in order, until the broker has them."""
 
 import asyncio
 import logging
@@ -9,6 +9,8 @@ from typing import Final
 
 from bambu_connector.errors import LinkError, MessageRefused
 from bambu_connector.printago.messages import Message, MessageType
+from bambu_connector.service import records
+from bambu_connector.service.journal import Journal
 from bambu_connector.service.ports import PrintagoConnection
 
 WINDOW: Final = 100  # messages on the way at a time
@@ -17,18 +19,42 @@ log = logging.getLogger(__name__)
 
 
 class Outbox:
-    """Holds what must arrive until it has. An unasked status is sent now or never: the next one says more."""
+    """Holds what must arrive until it has. An unasked status is sent now or never: the next one says more.
 
-    def __init__(self, topic_of: Callable[[str, str], str]) -> None:
+    A message that was sent and is not on disk would be made again, under another id, by the process after a crash.
+    """
+
+    def __init__(self, topic_of: Callable[[str, str], str], journal: Journal) -> None:
         self._topic_of = topic_of
+        self._journal = journal
         self._connection: PrintagoConnection | None = None
-        self._waiting: OrderedDict[int, Message] = OrderedDict()
-        self._unsent: deque[int] = deque()
+        self._waiting: OrderedDict[str, Message] = OrderedDict()
+        self._unsafe: set[str] = set()
+        self._unsent: deque[str] = deque()
         self._on_the_way = 0
-        self._next = 0
         self._events = 0
+        self._told_full = False
         self._empty = asyncio.Event()
         self._empty.set()
+
+    def restore(self) -> None:
+        """Take up what an earlier process could not deliver."""
+        for key, body in self._journal.all(records.MESSAGE):
+            if key in self._waiting:
+                continue
+            try:
+                message = records.read(records.decode_message, body)
+            except records.Unreadable as error:
+                log.error("an undelivered message cannot be read and is lost: %s", error)  # noqa: TRY400 - no bug
+                self._journal.drop(records.MESSAGE, key)
+                continue
+            self._waiting[key] = message
+            self._events += message.type is MessageType.EVENT
+        self._waiting = OrderedDict(sorted(self._waiting.items()))
+        if self._waiting:
+            self._empty.clear()
+            if self._connection is not None:
+                self.connected(self._connection)
 
     def post(self, message: Message) -> None:
         """Send a message, or keep it until there is a connection."""
@@ -36,11 +62,17 @@ class Outbox:
             if self._connection is not None:
                 self._publish(message)
             return
-        self._next += 1
-        self._waiting[self._next] = message
-        self._unsent.append(self._next)
+        key = self._journal.new_key()
+        self._waiting[key] = message
+        self._unsafe.add(key)
         self._empty.clear()
         self._limit(message)
+        self._journal.put(records.MESSAGE, key, records.message_body(message))
+        self._journal.when_safe(partial(self._is_safe, key))
+
+    def _is_safe(self, key: str) -> None:
+        self._unsafe.discard(key)
+        self._unsent.append(key)
         self._send()
 
     def _limit(self, message: Message) -> None:
@@ -51,12 +83,14 @@ class Outbox:
             return
         oldest = next(key for key, each in self._waiting.items() if each.type is MessageType.EVENT)
         self._drop(oldest)
-        log.warning("more than %d events wait for Printago: the oldest is dropped", MAX_EVENTS)
+        level = logging.DEBUG if self._told_full else logging.WARNING
+        log.log(level, "more than %d events wait for Printago: the oldest is dropped", MAX_EVENTS)
+        self._told_full = True
 
     def connected(self, connection: PrintagoConnection) -> None:
         """There is a connection: send everything that waits, in order."""
         self._connection = connection
-        self._unsent = deque(self._waiting)
+        self._unsent = deque(key for key in self._waiting if key not in self._unsafe)
         self._on_the_way = 0
         self._send()
 
@@ -85,7 +119,7 @@ class Outbox:
             log.debug("not sent yet: %s", error)
             return None
 
-    def _arrived(self, key: int, connection: PrintagoConnection, future: asyncio.Future[None]) -> None:
+    def _arrived(self, key: str, connection: PrintagoConnection, future: asyncio.Future[None]) -> None:
         if connection is self._connection:
             self._on_the_way -= 1
         if future.cancelled():
@@ -99,11 +133,13 @@ class Outbox:
             self._drop(key)
         self._send()
 
-    def _drop(self, key: int) -> None:
+    def _drop(self, key: str) -> None:
         message = self._waiting.pop(key, None)
+        self._journal.drop(records.MESSAGE, key, lazily=True)
         if message is not None and message.type is MessageType.EVENT:
             self._events -= 1
         if not self._waiting:
+            self._told_full = False
             self._empty.set()
 
     async def drained(self, within: float) -> bool:

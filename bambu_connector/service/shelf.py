@@ -9,7 +9,9 @@ from typing import Final
 
 from bambu_connector.bambu.project import SlicedFile
 from bambu_connector.errors import CommandError, LinkError
+from bambu_connector.service.ledger import Ledger
 from bambu_connector.service.ports import PrinterStorage
+from bambu_connector.service.records import FileRecord
 
 RETRY_S: Final = 60.0
 log = logging.getLogger(__name__)
@@ -17,7 +19,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file that `download_gcode` left: its name there, the name that was asked for, and what is in it."""
+    """A file that `download_gcode` left: its name there, the name that was asked for, and what is in it.
+
+    After a restart what is in a `.3mf` is not known any more, and `sliced` is None.
+    """
 
     name: str
     requested: str
@@ -32,12 +37,14 @@ class Shelf:
     def __init__(
         self,
         storage: Callable[[], PrinterStorage],
+        ledger: Ledger,
         *,
         keep: int | None,
         in_use: Callable[[str], bool],
         is_reachable: Callable[[], bool],
     ) -> None:
         self._open = storage
+        self._ledger = ledger
         self._is_reachable = is_reachable
         self.turn = asyncio.Lock()
         self.stored: list[Stored] = []
@@ -58,19 +65,41 @@ class Shelf:
     def keep(self, stored: Stored) -> None:
         """A file of `download_gcode` arrived; the oldest beyond the limit go."""
         self.stored.append(stored)
+        self._note(stored)
         if self._keep is None:
             return
         for each in self.stored[: max(0, len(self.stored) - self._keep)]:
             if not self._in_use(each.name):
                 self.doom(each.name)
 
+    def _note(self, stored: Stored) -> None:
+        self._ledger.note_file(
+            FileRecord(
+                serial=self._ledger.serial,
+                name=stored.name,
+                doomed=False,
+                requested=stored.requested,
+                size=stored.size,
+                md5=stored.md5,
+            )
+        )
+
+    def restore(self, record: FileRecord) -> None:
+        """Take up a file that was known before the restart."""
+        if record.doomed:
+            self.doom(record.name)
+        else:
+            self.stored.append(Stored(record.name, record.requested, record.size, record.md5, None))
+
     def forget(self, name: str) -> None:
         """A file is gone."""
         self.stored = [each for each in self.stored if each.name != name]
+        self._ledger.forget_file(name)
 
     def doom(self, name: str) -> None:
         """Remove a file of ours as soon as it can be done."""
         self._doomed.add(name)
+        self._ledger.note_file(FileRecord(serial=self._ledger.serial, name=name, doomed=True))
         self._sweeping.set()
 
     async def run(self) -> None:

@@ -1,13 +1,15 @@
 """Starts that are out, prints of ours that run, starts of unknown outcome: watched until they explain themselves."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 
 from bambu_connector.bambu.health import BUSY, SIGNING, START_FAILURES, print_error_code
 from bambu_connector.bambu.report import Outcome, Reply
 from bambu_connector.bambu.view import GcodeState, View
 from bambu_connector.errors import ConnectorError, DeveloperModeRequired, PrinterBusy, StartFailed
+from bambu_connector.printago.commands import CommandId
 from bambu_connector.service.execute import refusal
+from bambu_connector.service.records import PrintRecord
 from bambu_connector.service.requests import Ticket
 from bambu_connector.translate.events import IDLE_WAIT_S
 from bambu_connector.translate.job import Event, Refused, SeenActive, SeenEnded, SeenForeign
@@ -18,25 +20,34 @@ UNEXPLAINED_S: Final = 300.0
 
 @dataclass(slots=True)
 class OutStart:
-    """A start that was published. Times are monotonic."""
+    """A start that was published. Times are monotonic. `ticket` is None where an earlier process published it."""
 
-    mark: StartMark
-    ticket: Ticket
-    error_before: int | None
+    record: PrintRecord
+    ticket: Ticket | None
     deadline: float
-    published_at: float
+    settled: bool = False
+    """It was published so long ago that what the printer shows under its name came after it."""
     active_since: float | None = None
+    error_before: int | None = None
+
+    def __post_init__(self) -> None:
+        self.error_before = self.record.mark.before_error
+
+    @property
+    def mark(self) -> StartMark:
+        """What the start is recognised by."""
+        return self.record.mark
 
     @property
     def is_acknowledged(self) -> bool:
         """The printer's reply said success."""
-        reply = self.ticket.reply
+        reply = self.ticket.reply if self.ticket else None
         return isinstance(reply, Reply) and reply.outcome is Outcome.SUCCESS
 
     def look(self, view: View | None, now: float) -> Event | None:
         """Return what the reply and the newest report say of it."""
-        reply = self.ticket.reply
-        if isinstance(reply, Reply) and reply.outcome is Outcome.FAILED:
+        reply = self.ticket.reply if self.ticket else None
+        if self.ticket and isinstance(reply, Reply) and reply.outcome is Outcome.FAILED:
             self.ticket.reply = None
             return Refused(_start_refusal(reply))
         return None if view is None else self._see(view, now)
@@ -47,11 +58,12 @@ class OutStart:
         elif self.active_since is None:
             self.active_since = now
         active_for = 0.0 if self.active_since is None else now - self.active_since
-        match sight(self.mark, view, active_for=active_for):
+        match sight(self.mark, view, active_for=active_for, settled=self.settled):
             case Sighting.OURS_ACTIVE:
                 return SeenActive()
             case Sighting.OURS_ENDED:
-                return SeenEnded(None if view.state is GcodeState.FINISH else _ended(view))
+                ran = view.state is GcodeState.FINISH or (self.settled and bool(view.percent or view.layer))
+                return SeenEnded(None if ran else _ended(view))
             case Sighting.FOREIGN:
                 return SeenForeign()
             case Sighting.NOTHING:
@@ -92,13 +104,30 @@ def _start_refusal(reply: Reply) -> ConnectorError:
 
 @dataclass(slots=True)
 class Followed:
-    """A print of ours that was seen to run: `file` is removed when it has ended, None when it is to stay."""
+    """A print of ours that was seen to run; the record's `file` is removed when it has ended, None when it stays."""
 
-    mark: StartMark
-    file: str | None
-    job_id: str | None
-    command_id: str | int | float | None
+    record: PrintRecord
     idle_since: float | None = None
+
+    @property
+    def mark(self) -> StartMark:
+        """What the print is recognised by."""
+        return self.record.mark
+
+    @property
+    def file(self) -> str | None:
+        """Our file on the printer that goes with the print."""
+        return self.record.file
+
+    @property
+    def job_id(self) -> str | None:
+        """What Printago calls the job."""
+        return self.record.job_id
+
+    @property
+    def command_id(self) -> CommandId | None:
+        """The id of the command that began it."""
+        return self.record.command_id
 
     def has_ended(self, view: View, now: float) -> bool:
         """Say whether the print is over: the printer says so, has been idle for a while, or prints something else."""
@@ -112,13 +141,16 @@ class Followed:
 
 @dataclass(slots=True)
 class Unexplained:
-    """A start whose outcome is unknown since `since` (monotonic)."""
+    """A start whose outcome is unknown since `since` (monotonic). `stop_asked`: it is stopped as soon as it is seen."""
 
     start: OutStart
-    followed: Followed
     since: float
     stop_asked: bool = False
-    """Somebody stopped it: it is stopped as soon as it is seen."""
+
+    @property
+    def record(self) -> PrintRecord:
+        """What the journal is told."""
+        return replace(self.start.record, is_certain=False, stop_asked=self.stop_asked)
 
 
 @dataclass(slots=True)
@@ -128,8 +160,6 @@ class Starts:
     out: OutStart | None = None
     followed: Followed | None = None
     unexplained: Unexplained | None = None
-    quiet_until: float = field(default=float("-inf"))
-    """Until then the printer is left alone, whatever the outcome was."""
 
     def follow(self, view: View | None, now: float) -> list[str]:
         """Look whether the print that we follow is over; return our files that have no use any more."""
@@ -145,11 +175,12 @@ class Starts:
         if view is None or unknown is None:
             return []
         match unknown.start.look(view, now):
-            case SeenActive():
-                self.unexplained, self.followed = None, unknown.followed
+            case SeenActive() | SeenEnded(error=None):
+                self.unexplained, self.followed = None, Followed(replace(unknown.start.record, is_certain=True))
                 return []
             case None if now - unknown.since < UNEXPLAINED_S:
                 return []
             case _:
                 self.unexplained = None
-                return [unknown.followed.file] if unknown.followed.file else []
+                file = unknown.start.record.file
+                return [file] if file else []

@@ -36,6 +36,8 @@ class Fetched:
     md5: str
     sha256: str
     known: Stored | None = None
+    name: str | None = None
+    """Its name on the printer, where it is there already."""
 
     def hashes_to(self, wanted: Checksum) -> bool:
         """Say whether the file is the one that was meant."""
@@ -78,13 +80,33 @@ def local_path(tools: Tools, job_number: int) -> Path:
     return tools.folder / f"job-{job_number}"
 
 
+def remove_local(tools: Tools, job_number: int) -> None:
+    """Remove what a job has on this machine, whole or in part."""
+    target = local_path(tools, job_number)
+    try:
+        for path in (target, *target.parent.glob(f"{target.name}.*")):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        tools.printer.log.warning("a downloaded file could not be removed here: %s", error)
+
+
 async def fetch(tools: Tools, order: JobOrder, job_number: int, progress: Progress) -> Fetched:
     """Bring the file here: by HTTP, or from the printer when it is to be started from there."""
     target = local_path(tools, job_number)
     if not isinstance(order, orders.StartPrint):
+        here = await _in_pool(tools, lambda: _whole(target))
+        if here is not None and (order.checksum is None or here.hashes_to(order.checksum)):
+            return here
         async with tools.cache.turn(order.checksum):
             return await _cached(tools, order.checksum, target) or await _download(tools, order, target, progress)
     return await _fetch_back(tools, order, target, progress)
+
+
+def _whole(target: Path) -> Fetched | None:
+    """Return a file that an earlier process fetched: it has its name only since it is whole."""
+    if not target.is_file():
+        return None
+    return Fetched(target, target.stat().st_size, *_hashes(target))
 
 
 async def _cached(tools: Tools, wanted: Checksum | None, target: Path) -> Fetched | None:
@@ -118,15 +140,21 @@ async def _fetch_back(tools: Tools, order: orders.StartPrint, target: Path, prog
         size = await tools.shelf.storage.size(name)
         if size is None:
             raise FileInvalid(f"There is no file {name} on the printer's storage.")
-        plates = (known.sliced.plate,) if known and known.sliced else (None,)
-        if known and known.size == size and order.options.plate in (None, *plates):
-            return Fetched(None, size, known.md5, "", known)
+        if known and known.size == size and _is_understood(known, order.options.plate):
+            return Fetched(None, size, known.md5, "", known, name)
         if naming.is_gcode(name):
-            return Fetched(None, size, "", "")
+            return Fetched(None, size, "", "", name=name)
         # Nothing but the whole file tells its plates, its filaments and its hash.
         await tools.shelf.storage.fetch(name, target, progress, tools.max_bytes)
     md5, sha256 = await _in_pool(tools, lambda: _hashes(target))
-    return Fetched(target, size, md5, sha256)
+    return Fetched(target, size, md5, sha256, name=name)
+
+
+def _is_understood(known: Stored, plate: int | None) -> bool:
+    """Say whether what is known of a file is all that starting this plate of it needs."""
+    if known.sliced is None:
+        return plate is None and naming.is_gcode(known.name)
+    return plate in (None, known.sliced.plate)
 
 
 async def _in_pool(tools: Tools, work: Callable[[], T]) -> T:
@@ -159,7 +187,7 @@ async def check(tools: Tools, order: JobOrder, fetched: Fetched, job_number: int
             feed(sliced, options, view, tools.printer.traits)
     requested = requested_name(order)
     if isinstance(order, orders.StartPrint):
-        file = fetched.known.name if fetched.known else order.file_name
+        file = fetched.name or order.file_name
     else:
         file = naming.file_name(requested, job_number, plain_gcode=sliced is None)
     return Start(file, naming.print_name(requested, job_number), job_number, sliced, fetched.md5)

@@ -16,7 +16,7 @@ from bambu_connector.service.farm import Farm, Wires, topics_of
 from bambu_connector.service.journal import Journal
 from bambu_connector.service.notify import Notifier
 from bambu_connector.service.outbox import Outbox
-from bambu_connector.service.ports import PrintagoConnection, PrintagoLink
+from bambu_connector.service.ports import Delivery, PrintagoConnection, PrintagoLink
 from bambu_connector.service.tasks import forever
 from bambu_connector.service.uplink import Uplink
 
@@ -48,7 +48,8 @@ class Supervisor:
         self._config = config
         self._state_dir = config.connector.state_dir
         self._notifier = notifier
-        self._outbox = Outbox(topics_of(config).message)
+        self._journal = journal
+        self._outbox = Outbox(topics_of(config).message, journal)
         self.farm = Farm(config, wires, journal=journal, post=self._outbox.post, clock=clock)
         self._last_resort = last_resort
         self._introduced = False
@@ -58,7 +59,7 @@ class Supervisor:
             self._outbox,
             routes=self.farm.routes,
             availability=self.farm.topics.availability_topic(),
-            deliver=lambda delivery: self.farm.dispatcher.deliver(delivery, self._outbox.post),
+            deliver=self._deliver,
             on_connected=self._connected,
             first_contact=self._first_contact,
             clock=clock,
@@ -70,6 +71,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        self._restore()
+        self._journal.on_late_opening = self._restore
         await self._control.start(self._state_dir)
         self.farm.start()
         uplink = asyncio.create_task(forever(self._uplink.run, "the connection to Printago"))
@@ -80,6 +83,16 @@ class Supervisor:
         self._last_resort()
         self._notifier.say(STOPPING=1)
         await self._stop(uplink)
+
+    def _deliver(self, delivery: Delivery, acknowledge: Callable[[], None]) -> None:
+        """Take a command; the broker keeps it until it is on disk here."""
+        self.farm.dispatcher.deliver(delivery, self._outbox.post)
+        self._journal.when_safe(acknowledge)
+
+    def _restore(self) -> None:
+        """Take up what an earlier process left."""
+        self._outbox.restore()
+        self.farm.restore()
 
     def stop(self) -> None:
         """Begin the orderly end."""
@@ -97,12 +110,13 @@ class Supervisor:
     async def _stop(self, uplink: asyncio.Task[None]) -> None:
         await self._control.stop(self._state_dir)
         self._uplink.close_for_commands()
-        await self.farm.stop(JOB_GRACE_S)
+        await self.farm.stop(JOB_GRACE_S, hand_over=True)
         if self._uplink.is_connected:
             await self._outbox.drained(DRAIN_S)
             await self._uplink.say_goodbye(GOODBYE_S)
         uplink.cancel()
         await asyncio.wait({uplink})
+        await self._journal.close()
         log.info("stopped")
 
     # -- Printago is there ---------------------------------------------------------------------

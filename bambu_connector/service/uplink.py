@@ -3,19 +3,25 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from bambu_connector.errors import LinkError
 from bambu_connector.printago.topics import Routes
 from bambu_connector.service.backoff import STABLE_S, Backoff
+from bambu_connector.service.changes import SETTLED_S, Changes
 from bambu_connector.service.clock import Clock
 from bambu_connector.service.outbox import Outbox
 from bambu_connector.service.ports import Delivery, PrintagoConnection, PrintagoLink
 
+_SHORT: Final = 3  # a broker that restarts makes one, or two
 log = logging.getLogger(__name__)
 
 
 class Uplink:
-    """One connection to Printago after the other. `deliver` takes a command; when it returns, the command is safe."""
+    """One connection to Printago after the other.
+
+    `deliver` takes a command, and something to be called when it is safe: then it is acknowledged to the broker.
+    """
 
     def __init__(
         self,
@@ -24,7 +30,7 @@ class Uplink:
         *,
         routes: Routes,
         availability: str,
-        deliver: Callable[[Delivery], None],
+        deliver: Callable[[Delivery, Callable[[], None]], None],
         on_connected: Callable[[PrintagoConnection], None],
         first_contact: Callable[[], Awaitable[None]],
         clock: Clock,
@@ -39,6 +45,8 @@ class Uplink:
         self._clock = clock
         self._connection: PrintagoConnection | None = None
         self._takes_commands = True
+        self._was_up = False
+        self._changes = Changes(log)
 
     @property
     def is_connected(self) -> bool:
@@ -48,18 +56,23 @@ class Uplink:
     async def run(self) -> None:
         """Run until cancelled."""
         backoff = Backoff()
-        said, delay = "", 0.0
+        short = 0  # sessions in a row that ended soon after they began
         while True:
-            began = self._clock.monotonic()
+            began, self._was_up, delay = self._clock.monotonic(), False, 0.0
             try:
                 await self._session()
             except LinkError as error:
-                if self._clock.monotonic() - began >= STABLE_S:
+                was_stable = self._clock.monotonic() - began >= STABLE_S
+                if was_stable:
                     backoff.reset()
+                short = 0 if was_stable else short + self._was_up
                 delay = backoff.delay(retryable=True)
-                level = log.debug if str(error) == said else log.warning
-                level("Printago: %s; trying again in %.0f s", error, delay)
-                said = str(error)
+                self._changes.gone(f"Printago: {error}", delay)
+                if short == _SHORT:
+                    log.warning(
+                        "sessions with Printago's broker end within seconds of their beginning: does another connector"
+                        " use the same printago.client_id?"
+                    )
             await asyncio.sleep(delay)
 
     async def _session(self) -> None:
@@ -71,7 +84,8 @@ class Uplink:
             await connection.subscribe(self._routes.topics())
             # Not before the subscription: who reads `connected` may command. The broker's PUBACK is not waited for.
             _ = connection.publish(self._availability, b"connected", qos=1, retain=True)
-            log.info("connected to Printago's broker, MQTT %s", connection.protocol)
+            self._was_up = True
+            self._tell_back(connection)
             self._outbox.connected(connection)
             self._on_connected(connection)
             why = await connection.closed()
@@ -81,16 +95,22 @@ class Uplink:
             self._outbox.disconnected()
             await connection.close()
 
+    def _tell_back(self, connection: PrintagoConnection) -> None:
+        """Tell that there is a session, now or when it has held for a while."""
+        if connection is self._connection:
+            sentence = f"connected to Printago's broker, MQTT {connection.protocol}"
+            self._changes.back(sentence, self._clock.monotonic())
+            asyncio.get_running_loop().call_later(SETTLED_S, self._tell_back, connection)
+
     def close_for_commands(self) -> None:
         """Take no more commands: the broker keeps them (MQTT 5), for they are not acknowledged."""
         self._takes_commands = False
 
     def _accept(self, delivery: Delivery) -> None:
-        if not self._takes_commands:
+        connection = self._connection
+        if not self._takes_commands or connection is None:
             return
-        self._deliver(delivery)
-        if self._connection is not None:
-            self._connection.acknowledge(delivery)
+        self._deliver(delivery, lambda: connection.acknowledge(delivery))
 
     async def say_goodbye(self, within: float) -> None:
         """Say `disconnected` and close, so that nobody has to wait for the last will."""

@@ -19,6 +19,10 @@ class Voice:
         self._post = post
         self._clock = clock
 
+    def of(self, printer_id: str | None) -> "Voice":
+        """Return the voice of a printer that is not here any more; None: this one."""
+        return self if printer_id is None else Voice(printer_id, self._post, self._clock)
+
     def say(self, kind: MessageType, data: dict[str, Any]) -> None:
         """Post a message that answers nothing: a status, an event, a pairing."""
         self._post(envelope(kind, self.printer_id, data, moment=self._clock.wall(), message_id=str(uuid.uuid4())))

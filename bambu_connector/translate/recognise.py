@@ -32,8 +32,11 @@ class StartMark:
     before_error: int | None = None
 
 
-def sight(mark: StartMark, view: View, *, active_for: float) -> Sighting:
-    """Compare a report with a start; `active_for` is for how many seconds a print has been active by now."""
+def sight(mark: StartMark, view: View, *, active_for: float, settled: bool = False) -> Sighting:
+    """Compare a report with a start; `active_for` is for how many seconds a print has been active by now.
+
+    `settled`: the start was published so long ago that a state which lingered from before it is gone.
+    """
     identity = view.identity
     ours = _is_ours(mark, identity, settled=active_for >= SETTLE_S)
     if view.is_active:
@@ -44,7 +47,7 @@ def sight(mark: StartMark, view: View, *, active_for: float) -> Sighting:
     if ours and view.is_inactive and view.state is not GcodeState.IDLE:
         # An old FINISH lingers after a start on some models, already under the new name.
         cancelled = view.print_error in CANCELLED and view.print_error != mark.before_error
-        ended = cancelled or view.state is not mark.before_state
+        ended = settled or cancelled or view.state is not mark.before_state
         return Sighting.OURS_ENDED if ended else Sighting.NOTHING
     return Sighting.NOTHING
 

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from bambu_connector.config import Config, Connector, Downloads, PrinterConfig, Status, Storage
 from bambu_connector.config.tree import Printago
+from bambu_connector.links.wire import Delivery
 from bambu_connector.printago.messages import Message, MessageType
 from bambu_connector.secret import Secret
 from bambu_connector.service.farm import Farm, Unit
 from bambu_connector.translate.guards import FRESH_S
 from tests.files import FilamentRow, sliced
-from tests.service.fakes import FakeClock, FakeJournal, FakePrinter, FakeWires
+from tests.service.fakes import FakeClock, FakePrinter, FakeStore, FakeWires, fake_journal
 from tests.simulated import until
 
 Fields = dict[str, Any]
@@ -115,8 +116,16 @@ class Pending:
 class Bench:
     """A farm that runs. `said` is everything that was posted unasked."""
 
-    def __init__(self, farm: Farm, wires: FakeWires, printers: Sequence[FakePrinter], clock: FakeClock) -> None:
+    def __init__(
+        self,
+        farm: Farm,
+        wires: FakeWires,
+        printers: Sequence[FakePrinter],
+        clock: FakeClock,
+        store: FakeStore | None = None,
+    ) -> None:
         self.farm = farm
+        self.store = store or FakeStore()
         self.wires = wires
         self.printers = printers
         self.clock = clock
@@ -147,12 +156,22 @@ class Bench:
         self, command: str, parameters: Fields | None = None, *, envelope: Fields | None = None, to: str | None = None
     ) -> Pending:
         """Give a command; `envelope` adds to the message beside `type`, `action` and `parameters`."""
+        pending = Pending(command)
+        self.farm.dispatcher.send(to or self.unit.config.id, self._payload(command, parameters, envelope), pending.post)
+        return pending
+
+    def deliver(self, command: str, parameters: Fields | None = None, *, envelope: Fields | None = None) -> Pending:
+        """Give a command as Printago does: the next process goes on with it."""
+        pending = Pending(command)
+        payload = self._payload(command, parameters, {"printer_id": self.unit.config.id, **(envelope or {})})
+        self.farm.dispatcher.deliver(Delivery("bambu/commands", payload, 1, False, False, 1), pending.post)
+        return pending
+
+    def _payload(self, command: str, parameters: Fields | None, envelope: Fields | None) -> bytes:
         kind, action = command.split("/")
         message = {"type": kind, "action": action, "parameters": parameters or {}, **(envelope or {})}
         message.setdefault("command_id", f"c{next(self._numbers)}")
-        pending = Pending(command)
-        self.farm.dispatcher.send(to or self.unit.config.id, json.dumps(message).encode(), pending.post)
-        return pending
+        return json.dumps(message).encode()
 
     async def ask(self, command: str, parameters: Fields | None = None, **more: Any) -> Pending:
         """Give a command and wait for its answer."""
@@ -231,19 +250,27 @@ async def bench(
     speaks: bool = False,
     keep_files: int | None = 10,
     file: bytes = FILE,
+    store: FakeStore | None = None,
+    clock: FakeClock | None = None,
+    hand_over: bool = False,
     **configured: Any,
 ) -> AsyncIterator[Bench]:
-    """Run a farm for as long as the block lasts. `configured` goes into the configuration of every printer."""
+    """Run a farm for as long as the block lasts. `configured` goes into the configuration of every printer.
+
+    What is in `store` is taken up, as after a restart; with `hand_over` the jobs are left there at the end.
+    """
     fakes = printers if printers is not None else [FakePrinter(virtual, faults=faults, speed=speed)]
-    wires, clock = FakeWires(fakes), FakeClock()
+    wires, clock, disk = FakeWires(fakes), clock or FakeClock(), store or FakeStore()
     wires.downloader.offers[URL] = file
     config = config_of(state_dir, [printer_config(each.serial, **configured) for each in fakes], keep_files=keep_files)
     said: list[Message] = []
-    farm = Farm(config, wires, journal=FakeJournal(), post=said.append, clock=clock)
-    result = Bench(farm, wires, fakes, clock)
+    farm = Farm(config, wires, journal=fake_journal(state_dir, clock, disk), post=said.append, clock=clock)
+    result = Bench(farm, wires, fakes, clock, disk)
     result.said = said
     if speaks:
         farm.speak()
+    if store is not None:
+        farm.restore()
     farm.start()
     try:
         if ready:
@@ -252,7 +279,7 @@ async def bench(
     finally:
         for fake in fakes:
             fake.storage.ignores_cancelling = False
-        await farm.stop(GRACE_S)
+        await farm.stop(GRACE_S, hand_over=hand_over)
 
 
 async def pass_time(seconds: float) -> None:

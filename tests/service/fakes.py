@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,8 +15,10 @@ from bambu_connector.bambu.models import Traits
 from bambu_connector.config import PrinterConfig
 from bambu_connector.errors import DownloadFailed, FileInvalid, LinkError, Unreachable
 from bambu_connector.links.wire import Delivery, Downloaded, Progress, StoredFile
+from bambu_connector.sealing import Sealer
 from bambu_connector.secret import Secret
-from bambu_connector.service.journal import Importance, Memory, Seen
+from bambu_connector.service.journal import Journal
+from bambu_connector.service.store import Batch, Opening, RecordKey, StoreFailed
 from bambu_connector.virtual.faults import Faults
 from bambu_connector.virtual.models import find_model
 from bambu_connector.virtual.printer import Machine
@@ -34,10 +36,21 @@ _HARMLESS: Final = frozenset({"pushing", "info"})
 
 
 class FakeClock:
-    """Both clocks follow the (simulated) loop; `wall_ahead` sets the one on the wall wrong."""
+    """All clocks follow the (simulated) loop; `wall_ahead` sets the one on the wall wrong."""
 
     def __init__(self) -> None:
         self.wall_ahead = 0.0
+        self.boots = 1
+        self.is_sure = True
+
+    def boot(self) -> str:
+        return f"boot-{self.boots}"
+
+    def since_boot(self) -> float:
+        return self.monotonic()
+
+    def wall_is_sure(self) -> bool:
+        return self.is_sure
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
@@ -284,6 +297,9 @@ class FakePrinter:
         self.verified = True
         self.withholds: Callable[[Fields], bool] = lambda _message: False
         """Which of its messages get lost."""
+        self.loses: Callable[[Fields], bool] = lambda _message: False
+        """Which of our requests get lost."""
+        self.stands_still = False
         self._tick()
 
     @staticmethod
@@ -311,10 +327,12 @@ class FakePrinter:
         asyncio.get_running_loop().call_later(LATENCY_S, self._handle, {group: body})
 
     def _handle(self, message: Fields) -> None:
-        self._say(self.machine.handle(message, self._now()))
+        if not self.loses(message):
+            self._say(self.machine.handle(message, self._now()))
 
     def _tick(self) -> None:
-        self._say(self.machine.tick(self._now()))
+        if not self.stands_still:
+            self._say(self.machine.tick(self._now()))
         asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
     def _say(self, messages: Iterable[Fields]) -> None:
@@ -405,19 +423,62 @@ class FakeWires:
         return self.printers[printer.serial].storage
 
 
-class FakeJournal:
-    """A journal in memory; job numbers count from 4711."""
+class FakeStore:
+    """What is on disk, in memory. `failure` is raised by every method; `commits` are the batches so far."""
 
     def __init__(self) -> None:
-        self._memory = Memory()
-        self.job_number = 4710
+        self.records: dict[RecordKey, bytes] = {}
+        self.digests: dict[bytes, bytes] = {}
+        self.failure: StoreFailed | None = None
+        self.opening = Opening.NEW
+        self.commits: list[Batch] = []
+        self.committed: Callable[[], None] = lambda: None
+        self.is_dead = False
+        """The process that wrote to it was killed: nothing more gets here."""
 
-    def note_command(self, key: str, payload: bytes, importance: Importance, *, now: float) -> Seen:
-        return self._memory.note(key, payload, importance, now=now)
+    def _pass(self) -> None:
+        if self.failure is not None:
+            raise self.failure
 
-    def next_job_number(self) -> int:
-        self.job_number += 1
-        return self.job_number
+    def open(self) -> tuple[Opening, Mapping[RecordKey, bytes]]:
+        self._pass()
+        opening, self.opening = self.opening, Opening.BROKEN_OFF
+        return opening, dict(self.records)
+
+    def commit(self, batch: Batch) -> None:
+        if self.is_dead:
+            return
+        self._pass()
+        for key, body in batch.records.items():
+            if body is None:
+                self.records.pop(key, None)
+            else:
+                self.records[key] = body
+        self.digests |= {each.key: each.digest for each in batch.commands}
+        self.commits.append(batch)
+        self.committed()
+
+    def begin_anew(self) -> None:
+        self.failure = None
+        self.records, self.digests = {}, {}
+
+    def digest(self, key: bytes) -> bytes | None:
+        self._pass()
+        return self.digests.get(key)
+
+    def close(self) -> None:
+        self._pass()
+        self.opening = Opening.CLOSED
+
+
+def fake_journal(folder: Path, clock: FakeClock, store: FakeStore | None = None) -> Journal:
+    """Return an open journal whose store is in memory; its key is in `folder`. Job numbers count from 4711."""
+    folder.mkdir(parents=True, exist_ok=True)
+    store = store or FakeStore()
+    store.records.setdefault(("counter", "job"), b'{"last":4710}')
+    journal = Journal(store, Sealer(folder / "secret.key"), clock, InlineExecutor())
+    journal.open()
+    return journal
 
 
 # -- Printago's broker -----------------------------------------------------------------------------
@@ -478,7 +539,8 @@ class FakePrintagoConnection:
         self._on_delivery(delivery)
 
     def acknowledge(self, delivery: Delivery) -> None:
-        self.acknowledged.append(delivery)
+        if self.is_open:
+            self.acknowledged.append(delivery)
 
     async def subscribe(self, topics: Sequence[str]) -> None:
         for early in self._broker.early:

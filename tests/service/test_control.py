@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bambu_connector.errors import AccessDenied
 from bambu_connector.service.control import SOCKET_NAME, Control
 from tests.service.bench import START, URL, Bench, bench
 from tests.service.fakes import FakePrinter
@@ -73,6 +74,20 @@ async def test_a_socket_that_a_dead_service_left_is_replaced_and_goes_with_the_s
     async with service(tmp_path) as (_, client):
         assert "status" in (await client.ask({"do": "status", "printer": None}))[0]
     assert not (tmp_path / SOCKET_NAME).exists()
+
+
+@simulated
+async def test_why_a_printer_is_not_connected_is_told_beside_its_status(tmp_path: Path) -> None:
+    one, other = "01P00A000000001", "01P00A000000002"
+    async with service(tmp_path, one, other) as (b, client):
+        assert (await client.ask({"do": "status", "printer": None}))[0]["reasons"] == {}
+        b.farm.units[other].printer.session_closed(AccessDenied("The code is refused."))
+        (every,) = await client.ask({"do": "status", "printer": None})
+        assert every["reasons"] == {
+            other: {"error": "The code is refused.", "code": "access_denied", "exit_code": 5},
+        }
+        (single,) = await client.ask({"do": "status", "printer": one})
+        assert single["reasons"] == {}
 
 
 @simulated

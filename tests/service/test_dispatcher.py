@@ -1,5 +1,6 @@
 """Whom a command is for, and whether it came before."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable
@@ -11,12 +12,16 @@ import pytest
 from bambu_connector.config.tree import Printago
 from bambu_connector.links.wire import Delivery
 from bambu_connector.printago.messages import Message
-from bambu_connector.service.dispatcher import Dispatcher
+from bambu_connector.service import records
+from bambu_connector.service.desk import Desk
+from bambu_connector.service.dispatcher import KEPT_S, Dispatcher
 from bambu_connector.service.farm import Farm
-from bambu_connector.service.journal import Importance, Seen
+from bambu_connector.service.journal import Journal, Seen
+from bambu_connector.service.outbox import Outbox
+from bambu_connector.service.store import Importance, Opening, StoreFailed
 from tests.service.bench import config_of, printer_config
-from tests.service.fakes import WALL_AT_ZERO, FakeClock, FakeJournal, FakePrinter, FakeWires
-from tests.simulated import run
+from tests.service.fakes import WALL_AT_ZERO, FakeClock, FakePrinter, FakeStore, FakeWires, fake_journal
+from tests.simulated import run, simulated
 
 Fields = dict[str, Any]
 
@@ -28,8 +33,16 @@ NAMED = "bambu/left/commands"
 class Office:
     """A dispatcher with printers that are not connected: what reaches one is refused with `printer_offline`."""
 
-    def __init__(self, state_dir: Path, identifiers: dict[str, str], *, exclusive: bool = True) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        identifiers: dict[str, str],
+        *,
+        exclusive: bool = True,
+        store: FakeStore | None = None,
+    ) -> None:
         self.clock = FakeClock()
+        self.store = store or FakeStore()
         self.answers: list[Fields] = []
         config = config_of(
             state_dir,
@@ -45,7 +58,8 @@ class Office:
             ),
         )
         wires = FakeWires([FakePrinter(serial=serial) for serial in identifiers])
-        self.farm = Farm(config, wires, journal=FakeJournal(), post=self.post, clock=self.clock)
+        self.journal = fake_journal(state_dir, self.clock, self.store)
+        self.farm = Farm(config, wires, journal=self.journal, post=self.post, clock=self.clock)
         self.dispatcher: Dispatcher = self.farm.dispatcher
 
     def post(self, message: Message) -> None:
@@ -317,11 +331,11 @@ def test_starts_are_remembered_longest_and_questions_shortest(
 ) -> None:
     noted: list[Importance] = []
 
-    def note(_journal: FakeJournal, _key: str, _payload: bytes, importance: Importance, *, now: float) -> Seen:
+    def note(_journal: Journal, _key: str, _payload: bytes, importance: Importance) -> Seen:
         noted.append(importance)
         return Seen.AGAIN
 
-    monkeypatch.setattr(FakeJournal, "note_command", note)
+    monkeypatch.setattr(Journal, "note_command", note)
     kind, action = command.split("/")
 
     def scenario() -> None:
@@ -374,3 +388,166 @@ def test_a_command_of_the_command_line_is_never_a_repetition(tmp_path: Path) -> 
         assert len(office.answers) == 2
 
     check(scenario)
+
+
+# -- what an earlier process may have done ---------------------------------------------------------
+
+Order = tuple[str, Fields]
+
+START: Order = ("printer_control/start_print_bbl", {"url": "https://files.example/part.3mf?signature=hidden"})
+MOVE: Order = ("movement_control/home", {})
+HEAT: Order = ("temperature_control/set_bed", {"temperature": 50})
+STOP: Order = ("printer_control/stop_print", {})
+PAUSE: Order = ("printer_control/pause_print", {})
+QUESTION: Order = ("printer_control/list_files", {})
+
+
+def order(command: Order, **more: object) -> Fields:
+    kind, action = command[0].split("/")
+    return {"type": kind, "action": action, "parameters": command[1], **more}
+
+
+@pytest.mark.parametrize("opening", Opening)
+@pytest.mark.parametrize("command", [START, MOVE, HEAT, STOP, PAUSE, QUESTION], ids=lambda command: command[0])
+@pytest.mark.parametrize("dup", [True, False])
+@pytest.mark.parametrize("late", [True, False])
+@simulated
+async def test_a_repeated_delivery_is_not_done_where_an_earlier_process_may_have_done_it_and_forgotten(
+    tmp_path: Path, opening: Opening, command: Order, dup: bool, late: bool
+) -> None:
+    store = FakeStore()
+    store.opening = opening
+    office = one(tmp_path, store=store)
+    await asyncio.sleep(KEPT_S + 1 if late else 1.0)
+    office.deliver(NAMED, order(command, command_id="c1"), dup=dup)
+    await asyncio.sleep(1.0)
+    codes = [each["data"].get("code") for each in office.answers]  # what was taken waits, or has its answer
+    remembers = opening is Opening.CLOSED or (opening is Opening.BROKEN_OFF and command is START)
+    is_refused = dup and not late and not remembers and command in (START, MOVE, HEAT)
+    assert (codes == ["expired"]) is is_refused
+
+
+@simulated
+async def test_with_a_journal_that_could_not_be_opened_a_repeated_start_is_not_done(tmp_path: Path) -> None:
+    store = FakeStore()
+    store.failure = StoreFailed("database is locked")
+    office = one(tmp_path, store=store)
+    answer = office.deliver(NAMED, order(START, command_id="c1"), dup=True)
+    assert answer is not None
+    assert answer["data"]["code"] in ("internal", "expired")
+
+
+@simulated
+async def test_a_repeated_delivery_that_was_refused_is_answered_once_and_known_from_then_on(tmp_path: Path) -> None:
+    office = one(tmp_path)
+    assert verdict(office.deliver(NAMED, order(MOVE, command_id="c1"), dup=True)) == ("expired", "left")
+    assert office.deliver(NAMED, order(MOVE, command_id="c1"), dup=True) is None
+    await office.journal.secure()
+    after = one(tmp_path, store=office.store)
+    assert after.deliver(NAMED, order(MOVE, command_id="c1"), dup=True) is None
+
+
+# -- receipts --------------------------------------------------------------------------------------
+
+
+def receipts(store: FakeStore) -> list[str]:
+    """Return the receipts on disk."""
+    return [key for kind, key in sorted(store.records) if kind == records.COMMAND]
+
+
+@simulated
+async def test_a_command_is_on_disk_without_its_secrets_until_it_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[Any] = []
+    monkeypatch.setattr(Desk, "submit", lambda _desk, _command, **more: taken.append(more))
+    office = one(tmp_path)
+    office.deliver(NAMED, order(START, command_id="c1"))
+    office.deliver(NAMED, order(MOVE, command_id="c2"))
+    await office.journal.secure()
+    assert receipts(office.store) == [each["receipt"] for each in taken]
+    assert len(office.store.commits) == 1, "a command and that it was seen belong together"
+    assert not [body for body in office.store.records.values() if b"hidden" in body]
+
+
+@pytest.mark.parametrize("message", [order(MOVE, command_id="c1"), order(START), home(), b"no JSON", b"{}"])
+@simulated
+async def test_an_answer_and_the_end_of_its_receipt_are_on_disk_at_once(
+    tmp_path: Path, message: Fields | bytes
+) -> None:
+    office = one(tmp_path)
+    box = Outbox(lambda printer_id, kind: f"{printer_id}/{kind}", office.journal)
+    seen: list[tuple[int, int]] = []
+
+    def committed() -> None:
+        kinds = [kind for kind, _ in office.store.records]
+        seen.append((kinds.count(records.COMMAND), kinds.count(records.MESSAGE)))
+
+    office.store.committed = committed
+    payload = message if isinstance(message, bytes) else json.dumps(message).encode()
+    office.dispatcher.deliver(Delivery(NAMED, payload, 1, False, False, 1), box.post)
+    office.farm.units["left"].desk.clear()
+    await asyncio.sleep(5)
+    assert seen
+    assert all(count in ((1, 0), (0, 1)) for count in seen), seen
+    assert seen[-1] == (0, 1)
+
+
+@simulated
+async def test_what_an_earlier_process_left_without_an_answer_is_answered_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = two(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Desk, "submit", lambda *_args, **_more: None)
+        office.deliver(NAMED, order(MOVE, command_id="c1"))
+        office.deliver(SHARED, order(HEAT, command_id=17, printer_id="right"))
+        await office.journal.secure()
+    assert office.answers == []
+    after = two(tmp_path, store=office.store)
+    after.farm.restore()
+    assert [(each["data"]["code"], each["printer_id"], each["command_id"]) for each in after.answers] == [
+        ("timeout", "left", "c1"),
+        ("timeout", "right", 17),
+    ]
+    await after.journal.secure()
+    assert receipts(office.store) == []
+    again = two(tmp_path, store=office.store)
+    again.farm.restore()
+    assert again.answers == []
+
+
+@simulated
+async def test_a_command_for_a_printer_that_is_not_configured_any_more_is_answered_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office = two(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Desk, "submit", lambda *_args, **_more: None)
+        for number, command in enumerate((MOVE, START)):
+            office.deliver(SHARED, order(command, command_id=number, printer_id="right"))
+        await office.journal.secure()
+    after = one(tmp_path, store=office.store)
+    after.farm.restore()
+    assert [(each["data"]["code"], each["printer_id"]) for each in after.answers] == [("timeout", "right")] * 2
+
+
+@simulated
+async def test_a_bug_in_taking_a_command_leaves_no_receipt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: Any, **_more: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Desk, "submit", fail)
+    office = one(tmp_path)
+    assert verdict(office.deliver(NAMED, order(MOVE, command_id="c1"))) == ("internal", "left")
+    await office.journal.secure()
+    assert receipts(office.store) == []
+
+
+@simulated
+async def test_a_command_of_the_command_line_leaves_nothing_in_the_journal(tmp_path: Path) -> None:
+    office = one(tmp_path)
+    office.dispatcher.send("left", json.dumps(order(START)).encode(), office.post)
+    await office.journal.secure()
+    assert receipts(office.store) == []
+    assert office.store.digests == {}

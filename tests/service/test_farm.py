@@ -13,7 +13,7 @@ from bambu_connector.errors import AccessDenied, PrinterOffline, Unreachable
 from bambu_connector.printago.messages import MessageType
 from bambu_connector.service.farm import Farm, identity_of, topics_of, until_ready
 from tests.service.bench import DOWNLOAD, HOME, START, URL, Bench, bench, config_of, pass_time, printer_config
-from tests.service.fakes import FakeClock, FakeJournal, FakePrinter, FakeWires
+from tests.service.fakes import FakeClock, FakePrinter, FakeWires, fake_journal
 from tests.simulated import simulated, until
 
 SERIALS = [f"01P00A00000000{number}" for number in range(1, 6)]
@@ -96,7 +96,8 @@ async def test_a_printer_that_cannot_be_used_says_why_and_the_others_work(tmp_pa
             printer_config(SERIALS[2], "sound"),
         ],
     )
-    farm = Farm(config, wires, journal=FakeJournal(), post=lambda _message: None, clock=FakeClock())
+    clock = FakeClock()
+    farm = Farm(config, wires, journal=fake_journal(tmp_path, clock), post=lambda _message: None, clock=clock)
     b = Bench(farm, wires, fakes, FakeClock())
     farm.start()
     await until(lambda: farm.units["sound"].printer.view is not None)

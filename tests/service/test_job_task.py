@@ -50,6 +50,7 @@ def test_a_stored_file_tells_both_of_its_names_and_a_print_its_own_too() -> None
     for kind, more in ((Kind.STORE, set[str]()), (Kind.START, {"task_name", "job_id"})):
         job = task(kind=kind, job_id="J")
         job.start = Start("part-7.gcode.3mf", "part-7", 7, None, "")
+        job.file = job.start.file
         data = job.success().data
         assert (data["file_name"], data["requested_name"]) == ("part-7.gcode.3mf", "part.3mf")
         assert more <= set(data)

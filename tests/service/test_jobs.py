@@ -16,12 +16,17 @@ from bambu_connector.errors import (
     Unreachable,
     UploadFailed,
 )
-from bambu_connector.service.jobs import MAX_WAITING, RECONNECT_WAIT_S, SWEEP_S
+from bambu_connector.service import records
+from bambu_connector.service.job_steps import RECONNECT_WAIT_S
+from bambu_connector.service.jobs import MAX_WAITING, SWEEP_S
+from bambu_connector.service.ledger import Ledger
+from bambu_connector.service.records import JobRecord
 from bambu_connector.service.shelf import RETRY_S
 from bambu_connector.service.starts import UNEXPLAINED_S
 from bambu_connector.translate.guards import FRESH_S
+from bambu_connector.translate.job import Phase
 from tests.files import sliced
-from tests.service.bench import DOWNLOAD, FILE, HOME, PLA, START, STOP, URL, bench, pass_time
+from tests.service.bench import DOWNLOAD, FILE, HOME, PLA, START, STOP, URL, Bench, bench, pass_time
 from tests.service.fakes import WALL_AT_ZERO, FakePrinter, is_reply, is_report
 from tests.simulated import simulated, until
 
@@ -216,11 +221,11 @@ async def test_a_bug_in_a_step_is_answered_and_the_next_job_works(tmp_path: Path
 
 @simulated
 async def test_a_job_that_gets_no_number_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail() -> int:
+    def fail(_: Ledger) -> int:
         raise Internal("The disk is full.")
 
     async with bench(tmp_path) as b:
-        monkeypatch.setattr(b.unit.jobs, "_next_number", fail)
+        monkeypatch.setattr(Ledger, "new_job", fail)
         assert b.start().code == "internal"
         assert b.stage == "idle"
 
@@ -1242,3 +1247,55 @@ async def test_giving_up_that_is_broken_off_answers_a_start_that_is_out(tmp_path
         giving_up.cancel()
         await asyncio.wait({giving_up}, timeout=1)
         assert job.ending == ("start_unknown", "start")
+
+
+# -- handing over to the next process --------------------------------------------------------------
+
+
+def journalled(b: Bench) -> list[JobRecord]:
+    """Return the jobs in the journal, by number."""
+    return [JobRecord.decode(body) for _, body in b.farm._journal.all(records.JOB)]
+
+
+@simulated
+async def test_handing_over_leaves_what_has_a_receipt_in_the_journal_without_an_answer(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.hold("upload")
+        jobs = [b.deliver(START, {"url": URL}), b.deliver(DOWNLOAD, {"url": URL}), b.send(DOWNLOAD, {"url": URL})]
+        await b.until_stage("upload")
+        await b.unit.jobs.give_up(3.0, hand_over=True)
+        assert [each.is_answered for each in jobs] == [False, False, True]
+        assert jobs[2].ending == ("cancelled", "queued")
+        first, second = journalled(b)
+        assert (first.phase, first.wrote, first.stored) == (Phase.STORING, True, False)
+        assert (second.phase, second.wrote) == (Phase.QUEUED, False)
+        assert first.receipt
+        assert second.receipt
+        assert list((tmp_path / "downloads").iterdir())
+        b.release()
+        await pass_time(60)
+        assert not b.printer.acts
+
+
+@simulated
+async def test_handing_over_leaves_a_start_that_is_out_a_moment_and_then_to_the_next_process(tmp_path: Path) -> None:
+    for slow, is_answered in (("slow-start=2", True), (SLOW, False)):
+        async with bench(tmp_path, faults=[slow]) as b:
+            job = b.deliver(START, {"url": URL})
+            await until(lambda: b.printer.starts)
+            await b.unit.jobs.give_up(3.0, hand_over=True)
+            assert job.is_answered is is_answered
+            assert [each.phase for each in journalled(b)] == ([] if is_answered else [Phase.OUT])
+            assert b.files
+
+
+@simulated
+async def test_without_handing_over_nothing_is_left_in_the_journal(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        b.hold("upload")
+        jobs = [b.deliver(START, {"url": URL}), b.deliver(DOWNLOAD, {"url": URL})]
+        await b.until_stage("upload")
+        await b.unit.jobs.give_up(3.0)
+        assert [each.ending for each in jobs] == [("cancelled", "upload"), ("cancelled", "queued")]
+        assert journalled(b) == []
+        assert not list(b.farm._journal.all(records.COMMAND))

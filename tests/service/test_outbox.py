@@ -3,13 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from bambu_connector.errors import LinkError, MessageRefused, Unreachable
 from bambu_connector.printago.messages import Message, MessageType
+from bambu_connector.service import records
 from bambu_connector.service.outbox import MAX_EVENTS, WINDOW, Outbox
-from tests.service.fakes import FakePrintago, FakePrintagoConnection
+from bambu_connector.service.store import StoreFailed
+from tests.service.fakes import FakeClock, FakePrintago, FakePrintagoConnection, FakeStore, fake_journal
 from tests.simulated import simulated, until
 
 
@@ -25,8 +28,21 @@ def event(number: int) -> Message:
     return message(number, MessageType.EVENT)
 
 
-def outbox() -> Outbox:
-    return Outbox(lambda printer_id, kind: f"bambu/{printer_id}/{kind}")
+def outbox(folder: Path, store: FakeStore | None = None) -> Outbox:
+    journal = fake_journal(folder, FakeClock(), store)
+    return Outbox(lambda printer_id, kind: f"bambu/{printer_id}/{kind}", journal)
+
+
+async def post(box: Outbox, *messages: Message) -> None:
+    """Post, and wait until it is on disk."""
+    for each in messages:
+        box.post(each)
+    await box._journal.secure()
+
+
+def stored(store: FakeStore) -> list[bytes]:
+    """Return the messages on disk, in their order."""
+    return [body for (kind, _), body in sorted(store.records.items()) if kind == records.MESSAGE]
 
 
 async def session(broker: FakePrintago) -> FakePrintagoConnection:
@@ -38,42 +54,108 @@ def payloads(broker: FakePrintago) -> list[bytes]:
 
 
 @simulated
-async def test_messages_go_out_in_order_on_the_topic_of_their_type() -> None:
-    broker, box = FakePrintago(), outbox()
+async def test_messages_go_out_in_order_on_the_topic_of_their_type(tmp_path: Path) -> None:
+    broker, box = FakePrintago(), outbox(tmp_path)
     box.connected(await session(broker))
-    for each in (message(1), status(2), event(3), message(4, MessageType.ERROR)):
-        box.post(each)
-    assert payloads(broker) == [b"1", b"2", b"3", b"4"]
+    await post(box, message(1), event(3), message(4, MessageType.ERROR))
+    box.post(status(2))
+    assert payloads(broker) == [b"1", b"3", b"4", b"2"]
     assert [each.topic for each in broker.published] == [
         "bambu/p/success",
-        "bambu/p/status",
         "bambu/p/event",
         "bambu/p/error",
+        "bambu/p/status",
     ]
-    assert [(each.qos, each.retain) for each in broker.published] == [(1, False), (0, True), (1, False), (1, False)]
+    assert [(each.qos, each.retain) for each in broker.published] == [(1, False), (1, False), (1, False), (0, True)]
 
 
 @simulated
-async def test_what_was_posted_without_a_connection_waits_in_order_and_statuses_do_not() -> None:
-    broker, box = FakePrintago(), outbox()
-    for each in (message(1), status(2), event(3), message(4)):
-        box.post(each)
+async def test_a_message_is_sent_once_it_is_on_disk_and_a_status_at_once(tmp_path: Path) -> None:
+    broker, store = FakePrintago(), FakeStore()
+    box = outbox(tmp_path, store)
+    box.connected(await session(broker))
+    seen: list[tuple[int, list[bytes]]] = []
+    store.committed = lambda: seen.append((len(stored(store)), payloads(broker)))
+    box.post(message(1))
+    box.post(status(2))
+    box.post(message(3))
+    assert payloads(broker) == [b"2"]
+    await box._journal.secure()
+    assert seen == [(2, [b"2"])]
+    assert payloads(broker) == [b"2", b"1", b"3"]
+
+
+@simulated
+async def test_while_the_disk_refuses_messages_go_out_all_the_same(tmp_path: Path) -> None:
+    broker, store = FakePrintago(), FakeStore()
+    box = outbox(tmp_path, store)
+    box.connected(await session(broker))
+    store.failure = StoreFailed("it is full")
+    for number in range(3):
+        box.post(message(number))
+    assert await box.drained(1.0)
+    assert payloads(broker) == [b"0", b"1", b"2"]
+
+
+@simulated
+async def test_what_arrived_leaves_the_disk_soon_and_the_rest_is_sent_by_the_next_process_in_order(
+    tmp_path: Path,
+) -> None:
+    broker, store = FakePrintago(), FakeStore()
+    box = outbox(tmp_path, store)
+    connection = await session(broker)
+    broker.confirms = False
+    box.connected(connection)
+    await post(box, message(1), event(2), message(3), event(4))
+    connection._confirm(connection._unconfirmed[1])
+    await until(lambda: len(stored(store)) == 3)
+    after, again = FakePrintago(), outbox(tmp_path, store)
+    again.restore()
+    again.restore()
+    again.connected(await session(after))
+    assert payloads(after) == [b"1", b"3", b"4"]
+    assert [each.topic for each in after.published] == ["bambu/p/success", "bambu/p/success", "bambu/p/event"]
+    await post(again, message(5))
+    assert payloads(after) == [b"1", b"3", b"4", b"5"]
+    assert await again.drained(1.0)
+    await until(lambda: not stored(store))
+
+
+@simulated
+async def test_an_undelivered_message_that_cannot_be_read_does_not_hold_up_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker, store = FakePrintago(), FakeStore()
+    store.records[records.MESSAGE, "1"] = b'{"type":"poem","printer_id":"p","payload":"1"}'
+    store.records[records.MESSAGE, "2"] = b'{"type":"error","printer_id":"p","payload":"2"}'
+    box = outbox(tmp_path, store)
+    box.restore()
+    box.connected(await session(broker))
+    assert payloads(broker) == [b"2"]
+    assert "cannot be read and is lost" in caplog.text
+
+
+@simulated
+async def test_what_was_posted_without_a_connection_waits_in_order_and_statuses_do_not(tmp_path: Path) -> None:
+    broker, box = FakePrintago(), outbox(tmp_path)
+    await post(box, message(1), status(2), event(3), message(4))
     box.connected(await session(broker))
     assert payloads(broker) == [b"1", b"3", b"4"]
 
 
 @simulated
-async def test_what_the_broker_did_not_confirm_is_sent_again_with_the_same_bytes_and_the_rest_is_not() -> None:
-    broker, box = FakePrintago(), outbox()
+async def test_what_the_broker_did_not_confirm_is_sent_again_with_the_same_bytes_and_the_rest_is_not(
+    tmp_path: Path,
+) -> None:
+    broker, box = FakePrintago(), outbox(tmp_path)
     box.connected(await session(broker))
-    box.post(message(1))
+    await post(box, message(1))
     await until(lambda: box._waiting == {})
     broker.confirms = False
-    for each in (message(2), event(3)):
-        box.post(each)
+    await post(box, message(2), event(3))
     broker.drop()
     box.disconnected()
-    box.post(message(4))
+    await post(box, message(4))
     broker.published.clear()
     broker.confirms = True
     box.connected(await session(broker))
@@ -86,24 +168,25 @@ async def test_what_the_broker_did_not_confirm_is_sent_again_with_the_same_bytes
 
 
 @simulated
-async def test_a_session_that_breaks_while_it_is_published_keeps_the_message() -> None:
-    broker, box = FakePrintago(), outbox()
+async def test_a_session_that_breaks_while_it_is_published_keeps_the_message(tmp_path: Path) -> None:
+    broker, box = FakePrintago(), outbox(tmp_path)
     box.connected(await session(broker))
     broker.drop()
-    box.post(message(1))
-    box.post(status(2))
+    await post(box, message(1))
+    await post(box, status(2))
     box.disconnected()
     box.connected(await session(broker))
     assert payloads(broker) == [b"1"]
 
 
 @simulated
-async def test_events_are_bounded_the_oldest_go_and_answers_never_do(caplog: pytest.LogCaptureFixture) -> None:
-    broker, box = FakePrintago(), outbox()
-    box.post(message(-1))
-    for number in range(MAX_EVENTS + 2):
-        box.post(event(number))
-    box.post(message(-2))
+async def test_events_are_bounded_the_oldest_go_and_answers_never_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker, box = FakePrintago(), outbox(tmp_path)
+    await post(box, message(-1))
+    await post(box, *(event(number) for number in range(MAX_EVENTS + 2)))
+    await post(box, message(-2))
     box.connected(await session(broker))
     assert await box.drained(60)
     sent = payloads(broker)
@@ -114,31 +197,28 @@ async def test_events_are_bounded_the_oldest_go_and_answers_never_do(caplog: pyt
 
 
 @simulated
-async def test_events_that_arrived_make_room_again() -> None:
-    broker, box = FakePrintago(), outbox()
+async def test_events_that_arrived_make_room_again(tmp_path: Path) -> None:
+    broker, box = FakePrintago(), outbox(tmp_path)
     box.connected(await session(broker))
-    for number in range(MAX_EVENTS):
-        box.post(event(number))
+    await post(box, *(event(number) for number in range(MAX_EVENTS)))
     assert await box.drained(60)
     box.disconnected()
     broker.published.clear()
-    for number in range(MAX_EVENTS):
-        box.post(event(number))
+    await post(box, *(event(number) for number in range(MAX_EVENTS)))
     box.connected(await session(broker))
     assert await box.drained(60)
     assert payloads(broker) == [b"%d" % number for number in range(MAX_EVENTS)]
 
 
 @simulated
-async def test_a_backlog_is_sent_a_window_at_a_time() -> None:
-    broker, box = FakePrintago(), outbox()
+async def test_a_backlog_is_sent_a_window_at_a_time(tmp_path: Path) -> None:
+    broker, box = FakePrintago(), outbox(tmp_path)
     broker.confirms = False
-    for number in range(2 * WINDOW):
-        box.post(message(number))
+    await post(box, *(message(number) for number in range(2 * WINDOW)))
     connection = await session(broker)
     box.connected(connection)
     assert len(broker.published) == WINDOW
-    box.post(message(2 * WINDOW))
+    await post(box, message(2 * WINDOW))
     assert len(broker.published) == WINDOW
     for future in connection._unconfirmed[:10]:
         connection._confirm(future)
@@ -147,11 +227,10 @@ async def test_a_backlog_is_sent_a_window_at_a_time() -> None:
 
 
 @simulated
-async def test_a_new_connection_has_a_window_of_its_own() -> None:
-    broker, box = FakePrintago(), outbox()
+async def test_a_new_connection_has_a_window_of_its_own(tmp_path: Path) -> None:
+    broker, box = FakePrintago(), outbox(tmp_path)
     broker.confirms = False
-    for number in range(2 * WINDOW):
-        box.post(message(number))
+    await post(box, *(message(number) for number in range(2 * WINDOW)))
     box.connected(await session(broker))
     broker.drop()
     box.disconnected()
@@ -167,15 +246,15 @@ async def test_a_new_connection_has_a_window_of_its_own() -> None:
 @pytest.mark.parametrize(("error", "is_kept"), [(MessageRefused("no"), False), (Unreachable("gone"), True)])
 @simulated
 async def test_a_message_that_the_broker_refuses_is_not_sent_for_ever(
-    error: LinkError, is_kept: bool, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, error: LinkError, is_kept: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
-    broker, box = FakePrintago(), outbox()
+    broker, box = FakePrintago(), outbox(tmp_path)
     broker.confirms = False
     connection = await session(broker)
     refuse = refusing(connection, error)
     box.connected(connection)
-    box.post(message(1))
+    await post(box, message(1))
     refuse()
     await asyncio.sleep(0)
     box.disconnected()
@@ -194,10 +273,10 @@ def refusing(connection: FakePrintagoConnection, error: LinkError) -> Callable[[
 
 
 @simulated
-async def test_it_is_drained_only_when_everything_has_arrived() -> None:
-    broker, box = FakePrintago(), outbox()
+async def test_it_is_drained_only_when_everything_has_arrived(tmp_path: Path) -> None:
+    broker, box = FakePrintago(), outbox(tmp_path)
     assert await box.drained(0.1)
-    box.post(message(1))
+    await post(box, message(1))
     assert not await box.drained(0.1)
     broker.confirms = False
     connection = await session(broker)

@@ -1,6 +1,5 @@
 """Starts that are out, prints that are followed, starts that nobody knows about: looked at, report by report."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,8 +7,10 @@ import pytest
 from bambu_connector.bambu.models import TRAITS, Model
 from bambu_connector.bambu.report import Reply
 from bambu_connector.bambu.request import Stop
-from bambu_connector.bambu.view import GcodeState, View
+from bambu_connector.bambu.view import View
 from bambu_connector.errors import ConnectorError, DeveloperModeRequired, PrinterBusy, StartFailed
+from bambu_connector.service.clock import Moment
+from bambu_connector.service.records import PrintRecord
 from bambu_connector.service.requests import Ticket
 from bambu_connector.service.starts import UNEXPLAINED_S, Followed, OutStart, Starts, Unexplained
 from bambu_connector.translate.job import Refused, SeenActive, SeenEnded, SeenForeign
@@ -24,14 +25,31 @@ def view(state: str, **fields: Any) -> View:
     return View({**BEFORE, "gcode_state": state, **fields}, TRAITS[Model.P1S])
 
 
-def out(*, error_before: int | None = None) -> OutStart:
-    before = view("FINISH")
-    mark = StartMark(job_number=7, name="part-7", file=FILE, before=before.identity, before_state=GcodeState("FINISH"))
-    return OutStart(mark, Ticket(Stop(), "1", 100.0, 0), error_before, 280.0, 100.0)
+def record(before: View, file: str | None = FILE, *, error_before: int | None = None) -> PrintRecord:
+    mark = StartMark(
+        job_number=7,
+        name="part-7",
+        file=FILE,
+        before=before.identity,
+        before_state=before.state,
+        before_error=error_before,
+    )
+    published = Moment(1_000.0, "boot", 100.0)
+    return PrintRecord(mark=mark, file=file, job_id="J", command_id="c1", published=published, is_certain=True)
 
 
-def reply(**fields: Any) -> Reply:
-    return Reply("print", "project_file", "1", fields)
+def ticket() -> Ticket:
+    return Ticket(Stop(), "1", 100.0, 0)
+
+
+def out(file: str | None = FILE, *, error_before: int | None = None) -> OutStart:
+    return OutStart(record(view("FINISH"), file, error_before=error_before), ticket(), 280.0)
+
+
+def answered(start: OutStart, **fields: Any) -> OutStart:
+    assert start.ticket is not None
+    start.ticket.reply = Reply("print", "project_file", "1", fields)
+    return start
 
 
 def is_followed(starts: Starts) -> bool:
@@ -49,7 +67,7 @@ def test_as_long_as_the_printer_shows_its_last_print_nothing_is_known() -> None:
     start = out()
     assert start.look(None, 101.0) is None
     assert start.look(view("FINISH"), 101.0) is None
-    start.ticket.reply = reply(result="success")
+    answered(start, result="success")
     assert start.look(view("FINISH"), 250.0) is None
 
 
@@ -108,8 +126,7 @@ def test_a_lingering_finish_under_the_new_name_is_not_the_end() -> None:
     ],
 )
 def test_a_reply_that_says_failed_is_a_refusal_once(fields: dict[str, Any], expected: type[ConnectorError]) -> None:
-    start = out()
-    start.ticket.reply = reply(**fields)
+    start = answered(out(), **fields)
     found = start.look(view("FINISH"), 101.0)
     assert isinstance(found, Refused)
     assert type(found.error) is expected
@@ -150,28 +167,39 @@ def test_an_error_that_was_there_before_was_cleared_and_comes_again_is_a_refusal
 def test_a_start_is_acknowledged_by_a_reply_that_says_success(fields: dict[str, Any], is_acknowledged: bool) -> None:
     start = out()
     assert not start.is_acknowledged
-    start.ticket.reply = reply(**fields)
+    answered(start, **fields)
     assert start.is_acknowledged is is_acknowledged
 
 
 def test_a_cancellation_that_was_shown_before_is_no_end_of_ours() -> None:
     code = 0x0300_400C
     before = view("FAILED", print_error=code)
-    old, fresh = (
-        replace(out().mark, before=before.identity, before_state=before.state, before_error=error)
-        for error in (code, None)
-    )
+    old, fresh = (OutStart(record(before, error_before=error), ticket(), 280.0) for error in (code, None))
     shown = view("FAILED", **OURS, print_error=code)
-    assert OutStart(old, Ticket(Stop(), "1", 100.0, 0), code, 280.0, 100.0).look(shown, 101.0) is None
-    seen = OutStart(fresh, Ticket(Stop(), "1", 100.0, 0), None, 280.0, 100.0).look(shown, 101.0)
-    assert isinstance(seen, SeenEnded)
+    assert old.look(shown, 101.0) is None
+    assert isinstance(fresh.look(shown, 101.0), SeenEnded)
+
+
+def test_a_start_of_an_earlier_process_is_recognised_by_its_record_alone() -> None:
+    start = OutStart(record(view("FINISH")), None, 280.0)
+    assert not start.is_acknowledged
+    assert start.look(view("FINISH"), 101.0) is None
+    assert isinstance(start.look(view("RUNNING", **OURS), 102.0), SeenActive)
+
+
+@pytest.mark.parametrize(("settled", "expected"), [(True, SeenEnded), (False, type(None))])
+def test_a_finish_under_our_names_is_the_end_of_a_start_that_was_sent_long_ago(
+    settled: bool, expected: type[object]
+) -> None:
+    start = OutStart(record(view("FINISH")), None, 280.0, settled=settled)
+    assert type(start.look(view("FINISH", **OURS), 101.0)) is expected
 
 
 # -- followed --------------------------------------------------------------------------------------
 
 
 def followed(file: str | None = FILE) -> Followed:
-    return Followed(out().mark, file, "J", "c1")
+    return Followed(record(view("FINISH"), file))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +246,7 @@ def test_our_file_has_no_use_any_more_once_its_print_is_over(file: str | None, d
 
 
 def unexplained(file: str | None = FILE) -> Starts:
-    return Starts(unexplained=Unexplained(out(), followed(file), since=280.0))
+    return Starts(unexplained=Unexplained(out(file), since=280.0))
 
 
 def test_a_print_that_appears_late_is_followed() -> None:
@@ -227,7 +255,15 @@ def test_a_print_that_appears_late_is_followed() -> None:
     assert not is_explained(starts)
     assert starts.explain(view("PREPARE", **OURS), 301.0) == []
     assert is_explained(starts)
-    assert is_followed(starts)
+    assert starts.followed is not None
+    assert (starts.followed.job_id, starts.followed.command_id, starts.followed.file) == ("J", "c1", FILE)
+    assert starts.followed.record.is_certain
+
+
+@pytest.mark.parametrize("stop_asked", [True, False])
+def test_what_the_journal_is_told_of_an_unknown_start_says_that_it_is_unknown(stop_asked: bool) -> None:
+    told = Unexplained(out(), since=280.0, stop_asked=stop_asked).record
+    assert (told.is_certain, told.stop_asked, told.mark) == (False, stop_asked, out().mark)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """The connection to Printago: availability, subscriptions, acknowledgements, and coming back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from bambu_connector.printago.topics import Routes
 from bambu_connector.service.outbox import Outbox
 from bambu_connector.service.ports import PrintagoConnection
 from bambu_connector.service.uplink import Uplink
-from tests.service.fakes import FakeClock, FakePrintago
+from tests.service.fakes import FakeClock, FakePrintago, fake_journal
 from tests.simulated import simulated, until
 
 AVAILABILITY = "bambu/bench/mqtt"
@@ -23,9 +24,12 @@ COMMANDS = "bambu/commands"
 class Station:
     """An uplink that runs, and what it took."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.broker = FakePrintago()
-        self.outbox = Outbox(lambda printer_id, kind: f"bambu/{printer_id}/{kind}")
+        self.journal = fake_journal(folder, FakeClock())
+        self.outbox = Outbox(lambda printer_id, kind: f"bambu/{printer_id}/{kind}", self.journal)
+        self.acknowledge_at_once = True
+        self.to_acknowledge: list[Callable[[], None]] = []
         self.taken: list[bytes] = []
         self.failure: Exception | None = None
         self.connected: list[PrintagoConnection] = []
@@ -44,11 +48,20 @@ class Station:
         """Every printer has been tried."""
         assert not self.availability or self.broker.connections[1:], "commands may come before the printers were tried"
 
-    def take(self, delivery: Delivery) -> None:
+    def take(self, delivery: Delivery, acknowledge: Callable[[], None]) -> None:
         assert not self.broker.connections[-1].acknowledged or self.taken
         if self.failure is not None:
             raise self.failure
         self.taken.append(delivery.payload)
+        if self.acknowledge_at_once:
+            acknowledge()
+        else:
+            self.to_acknowledge.append(acknowledge)
+
+    async def post(self, kind: MessageType, payload: bytes) -> None:
+        """Post a message, and wait until it is on disk."""
+        self.outbox.post(Message(type=kind, printer_id="left", payload=payload))
+        await self.journal.secure()
 
     @property
     def availability(self) -> list[bytes]:
@@ -56,8 +69,8 @@ class Station:
 
 
 @asynccontextmanager
-async def station(*, up: bool = True) -> AsyncIterator[Station]:
-    result = Station()
+async def station(folder: Path, *, up: bool = True) -> AsyncIterator[Station]:
+    result = Station(folder)
     running = asyncio.create_task(result.uplink.run())
     if up:
         await until(lambda: result.connected and result.availability[-1:] == [b"connected"])
@@ -69,9 +82,11 @@ async def station(*, up: bool = True) -> AsyncIterator[Station]:
 
 
 @simulated
-async def test_a_session_tells_connected_and_subscribes_to_every_command_topic_before_anything_is_sent() -> None:
-    async with station(up=False) as s:
-        s.outbox.post(Message(type=MessageType.SUCCESS, printer_id="left", payload=b"answer"))
+async def test_a_session_tells_connected_and_subscribes_to_every_command_topic_before_anything_is_sent(
+    tmp_path: Path,
+) -> None:
+    async with station(tmp_path, up=False) as s:
+        await s.post(MessageType.SUCCESS, b"answer")
         await until(lambda: s.connected)
         assert [each.payload for each in s.broker.published] == [b"connected", b"answer"]
         assert s.broker.published[0].retain
@@ -81,16 +96,39 @@ async def test_a_session_tells_connected_and_subscribes_to_every_command_topic_b
 
 
 @simulated
-async def test_a_command_is_acknowledged_after_it_was_taken() -> None:
-    async with station() as s:
+async def test_a_command_is_acknowledged_after_it_was_taken(tmp_path: Path) -> None:
+    async with station(tmp_path) as s:
         delivery = s.broker.send(COMMANDS, b"one")
         assert s.taken == [b"one"]
         assert s.broker.connections[0].acknowledged == [delivery]
 
 
 @simulated
-async def test_a_command_that_was_not_taken_is_not_acknowledged() -> None:
-    async with station() as s:
+async def test_a_command_is_not_acknowledged_before_it_is_safe(tmp_path: Path) -> None:
+    async with station(tmp_path) as s:
+        s.acknowledge_at_once = False
+        delivery = s.broker.send(COMMANDS, b"one")
+        await asyncio.sleep(5)
+        assert s.taken == [b"one"]
+        assert s.broker.connections[0].acknowledged == []
+        s.to_acknowledge.pop()()
+        assert s.broker.connections[0].acknowledged == [delivery]
+
+
+@simulated
+async def test_a_command_that_is_safe_too_late_is_not_acknowledged_on_another_session(tmp_path: Path) -> None:
+    async with station(tmp_path) as s:
+        s.acknowledge_at_once = False
+        s.broker.send(COMMANDS, b"one")
+        s.broker.drop()
+        await until(lambda: len(s.connected) == 2)
+        s.to_acknowledge.pop()()
+        assert s.broker.connections[1].acknowledged == []  # its packet ids are its own
+
+
+@simulated
+async def test_a_command_that_was_not_taken_is_not_acknowledged(tmp_path: Path) -> None:
+    async with station(tmp_path) as s:
         s.failure = ZeroDivisionError("a bug")
         with pytest.raises(ZeroDivisionError):
             s.broker.send(COMMANDS, b"one")
@@ -98,8 +136,8 @@ async def test_a_command_that_was_not_taken_is_not_acknowledged() -> None:
 
 
 @simulated
-async def test_commands_that_the_broker_kept_for_us_are_taken_and_acknowledged() -> None:
-    async with station(up=False) as s:
+async def test_commands_that_the_broker_kept_for_us_are_taken_and_acknowledged(tmp_path: Path) -> None:
+    async with station(tmp_path, up=False) as s:
         early = s.broker.delivery(COMMANDS, b"kept")
         s.broker.early.append(early)
         await until(lambda: s.connected)
@@ -108,8 +146,8 @@ async def test_commands_that_the_broker_kept_for_us_are_taken_and_acknowledged()
 
 
 @simulated
-async def test_while_stopping_no_command_is_taken_or_acknowledged() -> None:
-    async with station() as s:
+async def test_while_stopping_no_command_is_taken_or_acknowledged(tmp_path: Path) -> None:
+    async with station(tmp_path) as s:
         s.uplink.close_for_commands()
         s.broker.send(COMMANDS, b"one")
         assert s.taken == []
@@ -117,10 +155,10 @@ async def test_while_stopping_no_command_is_taken_or_acknowledged() -> None:
 
 
 @simulated
-async def test_a_session_that_breaks_is_made_anew_and_what_waited_is_sent() -> None:
-    async with station() as s:
+async def test_a_session_that_breaks_is_made_anew_and_what_waited_is_sent(tmp_path: Path) -> None:
+    async with station(tmp_path) as s:
         s.broker.confirms = False
-        s.outbox.post(Message(type=MessageType.EVENT, printer_id="left", payload=b"event"))
+        await s.post(MessageType.EVENT, b"event")
         s.broker.drop()
         await asyncio.sleep(0.01)
         assert not s.uplink.is_connected
@@ -131,8 +169,8 @@ async def test_a_session_that_breaks_is_made_anew_and_what_waited_is_sent() -> N
 
 @pytest.mark.parametrize("refusal", [Unreachable("nobody"), AccessDenied("wrong password")])
 @simulated
-async def test_attempts_come_more_and_more_seldom_and_never_end(refusal: LinkError) -> None:
-    async with station(up=False) as s:
+async def test_attempts_come_more_and_more_seldom_and_never_end(tmp_path: Path, refusal: LinkError) -> None:
+    async with station(tmp_path, up=False) as s:
         s.broker.refusal = refusal
         await asyncio.sleep(300)
         gaps = [after - before for before, after in zip(s.broker.attempts, s.broker.attempts[1:], strict=False)]
@@ -143,8 +181,8 @@ async def test_attempts_come_more_and_more_seldom_and_never_end(refusal: LinkErr
 
 
 @simulated
-async def test_a_good_session_makes_the_next_attempt_quick_again() -> None:
-    async with station(up=False) as s:
+async def test_a_good_session_makes_the_next_attempt_quick_again(tmp_path: Path) -> None:
+    async with station(tmp_path, up=False) as s:
         s.broker.refusal = Unreachable("nobody")
         await asyncio.sleep(120)
         s.broker.refusal = None
@@ -155,8 +193,8 @@ async def test_a_good_session_makes_the_next_attempt_quick_again() -> None:
 
 
 @simulated
-async def test_a_subscription_that_is_refused_ends_the_session_and_is_tried_again() -> None:
-    async with station(up=False) as s:
+async def test_a_subscription_that_is_refused_ends_the_session_and_is_tried_again(tmp_path: Path) -> None:
+    async with station(tmp_path, up=False) as s:
         s.broker.subscription_refusal = Unreachable("not allowed")
         await until(lambda: len(s.broker.connections) == 2)
         assert not s.broker.connections[0].is_open
@@ -167,8 +205,8 @@ async def test_a_subscription_that_is_refused_ends_the_session_and_is_tried_agai
 
 
 @simulated
-async def test_goodbye_says_disconnected_and_closes() -> None:
-    async with station() as s:
+async def test_goodbye_says_disconnected_and_closes(tmp_path: Path) -> None:
+    async with station(tmp_path) as s:
         await s.uplink.say_goodbye(1.0)
         assert s.availability == [b"connected", b"disconnected"]
         assert s.broker.on(AVAILABILITY)[-1].retain
@@ -176,8 +214,8 @@ async def test_goodbye_says_disconnected_and_closes() -> None:
 
 
 @simulated
-async def test_goodbye_does_not_wait_for_a_broker_that_says_nothing() -> None:
-    async with station() as s:
+async def test_goodbye_does_not_wait_for_a_broker_that_says_nothing(tmp_path: Path) -> None:
+    async with station(tmp_path) as s:
         s.broker.confirms = False
         began = asyncio.get_running_loop().time()
         await s.uplink.say_goodbye(1.0)
@@ -186,8 +224,8 @@ async def test_goodbye_does_not_wait_for_a_broker_that_says_nothing() -> None:
 
 
 @simulated
-async def test_goodbye_without_a_session_does_nothing() -> None:
-    async with station(up=False) as s:
+async def test_goodbye_without_a_session_does_nothing(tmp_path: Path) -> None:
+    async with station(tmp_path, up=False) as s:
         s.broker.refusal = Unreachable("nobody")
         await s.uplink.say_goodbye(1.0)
         assert s.broker.published == []

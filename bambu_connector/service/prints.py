@@ -1,0 +1,144 @@
+"""The prints that commands of ours began: watched until they end, told with the command's ids, on disk until told."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from bambu_connector.bambu.health import CANCELLED
+from bambu_connector.bambu.view import GcodeState, View
+from bambu_connector.service.ledger import Ledger
+from bambu_connector.service.records import PrintRecord
+from bambu_connector.service.shelf import Shelf
+from bambu_connector.service.starts import Followed, OutStart, Starts, Unexplained
+from bambu_connector.translate import events as told
+from bambu_connector.translate.recognise import is_print_of
+
+END_WAIT_S: Final = 30.0  # the event that tells the end of a print comes a few seconds after it, or never
+
+
+class Prints:
+    """The print of one printer that a command began, or may have begun. Times are monotonic."""
+
+    def __init__(self, ledger: Ledger, shelf: Shelf) -> None:
+        self._ledger = ledger
+        self._shelf = shelf
+        self._starts = Starts()
+        self._ended: tuple[Followed, float] | None = None
+        """The one that ended last, and when, as long as no event has told its end."""
+        self._told_end: Followed | None = None
+
+    @property
+    def is_unexplained(self) -> bool:
+        """A start ended unknown, and nothing has explained it since."""
+        return self._starts.unexplained is not None
+
+    @property
+    def job_id(self) -> str | None:
+        """What Printago calls the job behind the print that runs."""
+        return self._starts.followed.job_id if self._starts.followed else None
+
+    @property
+    def files(self) -> set[str]:
+        """The files on the printer that a print of ours needs, or may need."""
+        return {each.record.mark.file for each in (self._starts.followed, self._starts.unexplained) if each}
+
+    # -- how one begins ------------------------------------------------------------------------
+
+    def follow(self, record: PrintRecord) -> None:
+        """A print of ours runs."""
+        self._starts.followed, self._starts.unexplained = Followed(record), None
+        self._ledger.note_print(record)
+
+    def keep_watch(self, out: OutStart, *, stop_asked: bool = False) -> None:
+        """A start has an unknown outcome."""
+        unexplained = Unexplained(out, self._ledger.clock.monotonic(), stop_asked)
+        self._starts.unexplained = unexplained
+        self._ledger.note_print(unexplained.record)
+
+    def restore(self, record: PrintRecord, start_timeout: float) -> None:
+        """Take up the print that a command began before a restart."""
+        if record.is_certain:
+            self._starts.followed = Followed(record)
+        else:
+            self.keep_watch(self.restored_start(record, start_timeout), stop_asked=record.stop_asked)
+
+    def restored_start(self, record: PrintRecord, start_timeout: float) -> OutStart:
+        """Return a start that an earlier process published, as one whose outcome is waited for."""
+        clock = self._ledger.clock
+        age = record.published.age(clock)
+        return OutStart(
+            record, None, clock.monotonic() + start_timeout, settled=age is not None and age >= start_timeout
+        )
+
+    def ask_stop(self) -> None:
+        """Have a start of unknown outcome stopped as soon as it is seen."""
+        unexplained = self._starts.unexplained
+        if unexplained is not None:
+            unexplained.stop_asked = True
+            self._ledger.note_print(unexplained.record)
+
+    # -- what the printer shows ----------------------------------------------------------------
+
+    def explain(self, view: View | None, now: float) -> bool:
+        """Look whether a start of unknown outcome explains itself; True when it is to be stopped now."""
+        if self._ended is not None and now - self._ended[1] >= END_WAIT_S:
+            self._close_ended()
+        unexplained = self._starts.unexplained
+        for name in self._starts.explain(view, now):
+            self._shelf.doom(name)
+        if unexplained is None or self._starts.unexplained is unexplained:
+            return False
+        followed = self._starts.followed
+        self._ledger.note_print(followed.record if followed else None)
+        return unexplained.stop_asked and followed is not None and view is not None and view.is_active
+
+    def settle(self, view: View | None, now: float) -> bool:
+        """Look whether the print has ended; its file goes. True when it has."""
+        ending = self._starts.followed
+        for name in self._starts.follow(view, now):
+            self._shelf.doom(name)
+        if ending is None or self._starts.followed is ending:
+            return False
+        if ending is self._told_end:
+            self._ledger.note_print(None)
+        else:  # its end must be told yet, by the next process if it has to be
+            self._ledger.note_print(replace(ending.record, file=None))
+            self._ended = ending, now
+        return True
+
+    # -- what is told --------------------------------------------------------------------------
+
+    def late_end(self, view: View) -> told.Event | None:
+        """Return the end of the print, when the first report of a session shows it ended."""
+        followed = self._starts.followed
+        if followed is None or not is_print_of(followed.mark, view):
+            return None
+        details = {"job": told.job_of(view), "late": True}
+        match view.state:
+            case GcodeState.FINISH:
+                return told.Event("PrintDone", details, terminal=True)
+            case GcodeState.FAILED:
+                name = "PrintCancelled" if view.print_error in CANCELLED else "PrintFailed"
+                return told.Event(name, details | {"print_error": view.print_error_text}, terminal=True)
+            case _:
+                return None
+
+    def describe(self, event: told.Event) -> dict[str, Any]:
+        """Return an event's details; a print that a command started carries the command's ids."""
+        # An end may be told a moment after it was seen: what ended last is what it speaks of.
+        ended = self._ended[0] if self._ended and event.terminal else None
+        followed = ended or self._starts.followed
+        if event.terminal:
+            self._told_end = followed
+        if event.terminal or event.name == "PrintStarted":
+            self._close_ended()
+        details = event.details
+        if followed is None or "job" not in details:
+            return details
+        ids = {"job_id": followed.job_id, "command_id": followed.command_id}
+        return details | {"job": details["job"] | {key: value for key, value in ids.items() if value is not None}}
+
+    def _close_ended(self) -> None:
+        """The end of the last print was told, or never will be."""
+        if self._ended is not None and self._starts.followed is None and self._starts.unexplained is None:
+            self._ledger.note_print(None)
+        self._ended = None
