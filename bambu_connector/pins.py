@@ -6,6 +6,7 @@ that this version does not know are kept as they are.
 
 import os
 import re
+import stat
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -60,6 +61,8 @@ class PinStore:
 
 def _read(path: Path) -> dict[str, dict[str, Plain]]:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, perhaps for ever
+            raise ConfigError(f"{path}: the file cannot be read: it is a directory, pipe or device")
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:

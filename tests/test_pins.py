@@ -110,3 +110,10 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(path: Path, monkeypatch
             store.remember(SERIAL, NEW)
     assert store.fingerprint(SERIAL) == PinStore(path).fingerprint(SERIAL) == PIN
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_pipe_in_the_files_place_is_not_waited_for(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        PinStore(path).fingerprint(SERIAL)

@@ -18,6 +18,10 @@ from bambu_connector.bambu.report import Fields
 ENVELOPE: Final = ("command", "msg", "sequence_id")
 # X1 and H2D send full reports without `msg`: more keys than this make one (OctoEverywhere's figure).
 FULL_KEYS: Final = 40
+# What deltas can make of a report: 512 parts of 32 KiB, whatever a printer invents. Real ones have at most 98, and the
+# largest (the trays of four AMS units) has 7 KiB. Texts and full reports are bounded where they are read.
+MAX_KEYS: Final = 512
+MAX_PART_BYTES: Final = 32 * 1024
 _REDUCED_TRAY: Final = frozenset({"id", "state"})
 _MISSING: Final = object()
 _TAG_KEYS: Final = ("tag_uid", "tray_uuid")
@@ -49,6 +53,9 @@ def fold(base: Fields | None, delta: Fields) -> Fields | None:
 
     Costs what the delta costs: every part that the delta does not change is the same object in the result, and if it
     changes nothing the result is `base`. A full report is taken as it is. Neither argument is changed.
+
+    What deltas add is bounded: a part that becomes larger than `MAX_PART_BYTES` is forgotten (None) and begins anew
+    with what is told of it next, and to a report of `MAX_KEYS` parts no other ones are added.
     """
     if delta.get("msg") != 1 and is_full(delta):
         return base if base is not None and _says_the_same(base, delta) else delta
@@ -82,13 +89,27 @@ def _merge_report(base: Fields, delta: Fields) -> Fields:
     for key, value in delta.items():
         kind = type(value)
         if kind is dict or kind is list:
-            merged[key] = _merge_value(base.get(key), value, _REPORT.get(key, _PLAIN))
+            merged[key] = _merge_part(base.get(key), value, _REPORT.get(key, _PLAIN))
+    if len(merged) > MAX_KEYS:
+        merged = {key: value for key, value in merged.items() if key in base}
     for key in ENVELOPE:
         if key in base:
             merged[key] = base[key]
         else:
             merged.pop(key, None)
     return base if merged == base and _says_nothing_new(merged, base, delta) else merged
+
+
+def _merge_part(old: Any, new: Any, rule: _Rule) -> Any:
+    merged = _merge_value(old, new, rule)
+    return merged if merged is old or _fits(merged) else None
+
+
+def _fits(part: Any) -> bool:
+    try:
+        return len(orjson.dumps(part)) <= MAX_PART_BYTES
+    except TypeError:  # as above
+        return True
 
 
 def _says_nothing_new(merged: Fields, base: Fields, delta: Fields) -> bool:
@@ -183,8 +204,8 @@ def _fold_ams(base: Fields, delta: Fields, told: Fields) -> Fields:
     if unit_bits is not None and isinstance(told.get("ams"), list):
         delta = delta | {"ams": told | {"ams": _existing(told["ams"], unit_bits)}}
     merged = _merge_report(base, delta)
-    ams = merged["ams"]
-    if not isinstance(units := ams.get("ams"), list):
+    ams = merged.get("ams")
+    if not isinstance(ams, dict) or not isinstance(units := ams.get("ams"), list):
         return merged
     kept = units if unit_bits is None else _existing(units, unit_bits)
     if tray_bits is not None:

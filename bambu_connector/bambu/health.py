@@ -6,6 +6,7 @@ Codes and their reading: reference 7.7.
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from bambu_connector.bambu.lenient import whole
@@ -23,6 +24,7 @@ BUSY: Final = 0x05004004
 START_FAILURES: Final = frozenset({0x05004003, 0x0500C010, 0x05008003, 0x07008012, 0x07FF8012})
 """`print_error` of a start that failed: the file cannot be parsed or read, or the AMS mapping is wrong."""
 
+MAX_ENTRIES: Final = 100  # no printer has so many complaints; each becomes a sentence in the status
 _PHASES_END: Final = 0x4000  # a `print_error` with a smaller low word tells a phase, not an error
 _NOT_ERRORS: Final = frozenset({0x05008030, 0x03008012, 0x0500C011})
 _WISHES: Final = CANCELLED | {0x03008001, 0x03008013}  # a person or the g-code wanted it so
@@ -123,8 +125,8 @@ def read_print_error(fields: Fields) -> int | None:
 
 
 def read_health(fields: Fields) -> Health:
-    """Read every complaint of a folded report. What cannot be read is left out."""
-    entries = dict.fromkeys((*_read_print_error(fields), *_read_hms(fields)))
+    """Read the complaints of a folded report, at most `MAX_ENTRIES`. What cannot be read is left out."""
+    entries = dict.fromkeys((*_read_print_error(fields), *islice(_read_hms(fields), MAX_ENTRIES)))
     return Health(
         errors=tuple(each for each in entries if each.severity in (Severity.FATAL, Severity.SERIOUS)),
         warnings=tuple(each for each in entries if each.severity in (Severity.COMMON, Severity.UNKNOWN)),
@@ -163,4 +165,4 @@ def _grouped(value: int) -> str:
 def _word(value: object) -> int | None:
     """Some models send these 32 bits as decimal text, and as signed numbers."""
     found = whole(value)
-    return None if found is None else found & _WORD
+    return found & _WORD if found is not None and -_WORD <= found <= _WORD else None

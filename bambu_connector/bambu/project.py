@@ -13,7 +13,12 @@ from bambu_connector.bambu import lenient
 from bambu_connector.bambu.archive import Archive
 from bambu_connector.errors import FileInvalid, InvalidParameters
 
-MAX_CONFIG_BYTES: Final = 8 << 20  # real ones have some hundred KiB at most
+MAX_CONFIG_BYTES: Final = 2 << 20  # real ones have some hundred KiB at most
+MAX_ELEMENTS: Final = 50_000  # of XML elements and of JSON objects and lists; a plate of 1000 objects has about 1100
+MAX_LEVELS: Final = 32  # of XML elements in each other; real ones have 4
+_MAX_TEXT: Final = 255  # characters of what is kept, for it may come into sentences
+_MAX_NOZZLES: Final = 16
+_MAX_LISTED: Final = 20  # plates that a sentence names
 MAX_FILAMENTS: Final = 256  # newest firmware maps 32; what a file claims becomes the length of a list that we send
 HEAD_BYTES: Final = 4096
 """How much of a plain g-code file `inspect_gcode` wants to see."""
@@ -94,7 +99,7 @@ def inspect(file: BinaryIO, *, plate: int | None) -> SlicedFile:
         plates=plates,
         plate=number,
         gcode_md5=digest,
-        printer_model_id=info.texts.get("printer_model_id", "").strip(),
+        printer_model_id=info.texts.get("printer_model_id", ""),
         nozzle_diameters=_diameters(info.texts.get("nozzle_diameters", "")),
         prediction=None if seconds is None else round(seconds),
         weight=_amount(info, "weight"),
@@ -141,7 +146,13 @@ def _choose(plates: tuple[int, ...], plate: int | None) -> int:
 
 
 def _listed(plates: tuple[int, ...]) -> str:
-    return ", ".join(map(str, plates))
+    more = f" and {len(plates) - _MAX_LISTED} more" if len(plates) > _MAX_LISTED else ""
+    return ", ".join(map(str, plates[:_MAX_LISTED])) + more
+
+
+def _one_line(text: str) -> str:
+    """Return what a file says, fit for a sentence."""
+    return " ".join(text.split())[:_MAX_TEXT]
 
 
 def _check_gcode(archive: Archive, name: str) -> str:
@@ -174,14 +185,18 @@ class _SliceInfo:
     def __init__(self) -> None:
         self.plates: list[_PlateInfo] = []
         self._path: list[str] = []
+        self._elements = 0
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         self._path.append(tag)
+        self._elements += 1
+        if self._elements > MAX_ELEMENTS or len(self._path) > MAX_LEVELS:
+            raise FileInvalid(f"{_SLICE_INFO} in the file has more, or deeper, elements than that of any print file.")
         match self._path:
             case ["config", "plate"]:
                 self.plates.append(_PlateInfo())
             case ["config", "plate", "metadata"]:
-                self.plates[-1].texts.setdefault(attributes.get("key", ""), attributes.get("value", ""))
+                self.plates[-1].texts.setdefault(attributes.get("key", ""), _one_line(attributes.get("value", "")))
             case ["config", "plate", "object"]:
                 self._object(attributes)
             case ["config", "plate", "filament"]:
@@ -195,7 +210,7 @@ class _SliceInfo:
     def _object(self, attributes: Mapping[str, str]) -> None:
         number = lenient.whole(attributes.get("identify_id"))
         if number is not None and 0 < number <= _MAX_NUMBER and attributes.get("skipped") != "true":
-            self.plates[-1].objects.append(PlateObject(number, attributes.get("name", "")))
+            self.plates[-1].objects.append(PlateObject(number, _one_line(attributes.get("name", ""))))
 
     def _filament(self, attributes: Mapping[str, str]) -> None:
         number = lenient.whole(attributes.get("id"))
@@ -206,9 +221,9 @@ class _SliceInfo:
             number,
             Filament(
                 number,
-                attributes.get("type", "").strip(),
+                _one_line(attributes.get("type", "")),
                 color if _COLOR.fullmatch(color) else "",
-                attributes.get("tray_info_idx", "").strip(),
+                _one_line(attributes.get("tray_info_idx", "")),
             ),
         )
 
@@ -244,6 +259,8 @@ def _amount(info: _PlateInfo, key: str) -> float | None:
 
 def _diameters(text: str) -> tuple[float, ...]:
     found = [lenient.number(part) for part in text.split(",") if part.strip()]
+    if len(found) > _MAX_NOZZLES:
+        raise FileInvalid(f"The file was sliced for more nozzles than any printer has: {len(found)}.")
     if None in found:
         raise FileInvalid("The file was sliced for a nozzle diameter that is no number.")
     return tuple(each for each in found if each is not None)
@@ -261,12 +278,14 @@ def _count(types: list[Any], used: Mapping[int, Filament]) -> int:
 
 def _bed_type(archive: Archive, number: int, settings: Mapping[str, Any]) -> str:
     plate = _json(archive, f"Metadata/plate_{number}.json") or {}
-    return lenient.text(plate.get("bed_type")) or lenient.text(settings.get("curr_bed_type")) or ""
+    return _one_line(lenient.text(plate.get("bed_type")) or lenient.text(settings.get("curr_bed_type")) or "")
 
 
 def _json(archive: Archive, name: str) -> Mapping[str, Any] | None:
     """Return the object in an entry, empty when there is none; None when it cannot be read."""
     raw = archive.read(name, MAX_CONFIG_BYTES)
+    if raw is not None and raw.count(b"[") + raw.count(b"{") > MAX_ELEMENTS:  # each would take fifty times its bytes
+        return None
     try:
         return lenient.fields(orjson.loads(raw)) if raw is not None else {}
     except orjson.JSONDecodeError:

@@ -18,6 +18,8 @@ from bambu_connector.bambu.lenient import whole
 Fields = dict[str, Any]
 """An object of the printer's JSON; values may be of any JSON type whatever the reference says."""
 
+MAX_REPORT_BYTES: Final = 256 * 1024  # the largest real report has 11 KiB; reading one this large takes milliseconds
+MAX_TEXT: Final = 4096  # characters of one field's text; names of files have at most 255
 MAX_DEPTH: Final = 200  # real reports nest 8 deep; orjson writes at most 254, and folding recurses
 _ENCODABLE_INTEGERS: Final = range(-(1 << 63), 1 << 64)  # what orjson can write again
 
@@ -89,8 +91,11 @@ Report = PushStatus | VersionInfo | Reply | Unrecognised
 def parse_report(raw: bytes) -> Report:
     """Classify one message from the report topic. Never raises.
 
-    What comes out can always be written as JSON again, and is nested no deeper than `MAX_DEPTH`.
+    What comes out can always be written as JSON again, and is nested no deeper than `MAX_DEPTH`. More than
+    `MAX_REPORT_BYTES` are not read, and a field's text of more than `MAX_TEXT` is null.
     """
+    if len(raw) > MAX_REPORT_BYTES:
+        return Unrecognised(raw)
     try:
         message = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -101,8 +106,12 @@ def parse_report(raw: bytes) -> Report:
     if type(body) is dict and body.get("command") == "push_status":
         if "fun" in message:  # some firmware puts it beside `print` instead of inside
             body.setdefault("fun", message["fun"])
-        return PushStatus(body)
+        return PushStatus(body if len(raw) <= MAX_TEXT else _without_long_texts(body))
     return _parse_reply(message) or Unrecognised(raw)
+
+
+def _without_long_texts(body: Fields) -> Fields:
+    return {key: None if type(value) is str and len(value) > MAX_TEXT else value for key, value in body.items()}
 
 
 def _parse_reply(message: Fields) -> VersionInfo | Reply | None:

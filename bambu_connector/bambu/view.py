@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, Self
 
 from bambu_connector.bambu.filament import ActiveSlot, AmsUnit, Slot, read_active, read_external, read_units
-from bambu_connector.bambu.health import print_error_code
+from bambu_connector.bambu.health import print_error_code, read_print_error
 from bambu_connector.bambu.lenient import Fields, bits, fields, items, number, switched, text, unpacked, whole
 from bambu_connector.bambu.models import CameraKind, Traits
 
@@ -180,8 +180,7 @@ class View:
     @property
     def print_error(self) -> int | None:
         """`print_error` as a number, 0 for none."""
-        found = whole(self.report.get("print_error"))
-        return None if found is None else found & 0xFFFFFFFF
+        return read_print_error(self.report)
 
     @property
     def print_error_text(self) -> str | None:
@@ -272,7 +271,7 @@ class View:
         """The speed of `part`, `aux`, `chamber` or `heatbreak`, 0 to 255."""
         gear = whole(self.report.get("fan_gear"))
         shift = {"part": 0, "aux": 8, "chamber": 16}.get(name)
-        if gear is not None and shift is not None:
+        if gear is not None and gear >= 0 and shift is not None:
             return gear >> shift & 0xFF
         step = whole(self.report.get(_FAN_FIELDS[name]))
         return None if step is None or not 0 <= step <= 15 else round(step * 255 / 15)

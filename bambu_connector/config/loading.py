@@ -1,6 +1,7 @@
 """From a file to a `Config`: the sections, their defaults, and who may read the secrets."""
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,12 +28,16 @@ from bambu_connector.errors import ConfigError
 DAY_S: Final = 86_400
 MANY_MB: Final = 1024 * 1024
 
+# What looks like a secret that YAML has cut: a comment begins with a space and `#`, and people put a space after it.
+_CUT_SECRET: Final = re.compile(r"""(?:password|access_code)\s*:\s+(?!['"|>])\S.*?\s#\S""")
 _LOOPBACK: Final = ("127.", "localhost", "::1")
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
     """Read the configuration at `path`. Raises ConfigError with every mistake that is in it."""
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):  # to open one waits for whoever writes, perhaps for ever
+            raise ConfigError(f"{path}: this is a pipe; write the configuration into a file and name that")
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
             mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
@@ -50,6 +55,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     if isinstance(node, Null):
         raise ConfigError(f"{path}:1: nothing is configured in this file; connector.yaml.example shows what can be")
     config = _read(notes, node, path)
+    _warn_of_cut_secrets(notes, raw)
     _check_readers(notes, config.connector.state_dir, mode)
     if notes.problems:
         raise ConfigError(*(sentence for _, sentence in sorted(notes.problems)))
@@ -172,6 +178,15 @@ def _web(root: Section) -> Web:
         root.problem("web", "write `listen: null` in it for no web page, or remove the key for the usual one")
     with root.section("web") as section:
         return Web(names.listen(section, "listen", Listen("127.0.0.1", 8888)))
+
+
+def _warn_of_cut_secrets(notes: Notes, raw: bytes) -> None:
+    lines = raw.decode("utf-8-sig").splitlines()
+    for line in notes.secret_lines:
+        if line <= len(lines) and _CUT_SECRET.search(lines[line - 1]):
+            notes.warning(
+                line, "", "a space and `#` begin a comment, which is no part of the secret; quote the secret if it is"
+            )
 
 
 # -- who can read the secrets ----------------------------------------------------------------------

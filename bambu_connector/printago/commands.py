@@ -1,10 +1,11 @@
 """A message from Printago → a typed command, or a refusal that names what is wrong. Total: nothing else comes out."""
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import orjson
 
@@ -15,7 +16,9 @@ from bambu_connector.printago.parameters import Parameters, number
 
 MAX_PAYLOAD_BYTES: Final = 256 * 1024
 _MAX_ID: Final = 128
+_MAX_TAGS_BYTES: Final = 16 * 1024  # every answer repeats them
 _EXACT: Final = 2**53  # JSON's numbers are exact up to here: beyond, two ids could become one
+_FARTHEST: Final = 1e15  # seconds: thirty million years, with which ages are still reckoned without overflow
 _MILLISECONDS_FROM: Final = 1e11  # as seconds that would be the year 5138
 
 CommandId = str | int | float
@@ -92,9 +95,23 @@ def _names(message: dict[str, Any]) -> Header:
         command=f"{kind}/{action}"[:_MAX_ID] if known else None,
         action=action[:_MAX_ID] if isinstance(action, str) else None,
         command_id=identifier if _is_identifier(identifier) else None,
-        printer=printer if isinstance(printer, str) and printer else None,
-        tags=parameters.get("tags") if isinstance(parameters, dict) else None,
+        printer=printer if _is_printer(printer) else None,
+        tags=_tags(parameters),
     )
+
+
+def _tags(parameters: object) -> object:
+    """Return what every answer repeats; None where it is too much for that, which `_times` refuses."""
+    tags = parameters.get("tags") if isinstance(parameters, dict) else None
+    return None if _are_too_many(tags) else tags
+
+
+def _are_too_many(tags: object) -> bool:
+    return tags is not None and len(orjson.dumps(tags)) > _MAX_TAGS_BYTES
+
+
+def _is_printer(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and 0 < len(value) <= _MAX_ID and value.isprintable()
 
 
 def _printer(message: dict[str, Any]) -> object:
@@ -114,16 +131,15 @@ def _times(header: Header, message: dict[str, Any]) -> Header:
     identifier, printer = message.get("command_id"), _printer(message)
     if identifier is not None and not _is_identifier(identifier):
         raise InvalidMessage(f"command_id must be a text of at most {_MAX_ID} characters, or a number up to 2^53.")
-    if printer is not None and not (isinstance(printer, str) and printer):
+    if printer is not None and not _is_printer(printer):
         raise InvalidMessage("printer_id must be one printer's id.")
-    return Header(
-        command=header.command,
-        action=header.action,
-        command_id=header.command_id,
-        printer=header.printer,
+    parameters = message.get("parameters")
+    if isinstance(parameters, dict) and _are_too_many(parameters.get("tags")):
+        raise InvalidMessage(f"tags have more than {_MAX_TAGS_BYTES} bytes.")
+    return replace(
+        header,
         timestamp=_moment("timestamp", message.get("timestamp")),
         expires_at=_moment("expires_at", message.get("expires_at")),
-        tags=header.tags,
     )
 
 
@@ -135,7 +151,10 @@ def _moment(key: str, value: object) -> float | None:
         seconds = number(key, value)
     except InvalidParameters:
         return _iso(key, value)
-    return seconds / 1000 if seconds > _MILLISECONDS_FROM else seconds
+    seconds = seconds / 1000 if seconds > _MILLISECONDS_FROM else seconds
+    if abs(seconds) > _FARTHEST:
+        raise InvalidMessage(f"{key} is too far away to be a time.")
+    return seconds
 
 
 def _iso(key: str, value: object) -> float:
@@ -156,8 +175,19 @@ def _command(header: Header, message: dict[str, Any]) -> Command:
         raise InvalidMessage("parameters must be an object.")
     read = _ORDERS.get(header.command)
     if read is None:
-        raise UnknownCommand(f"There is no command {header.command}.")
+        raise UnknownCommand(_no_such(header.command))
     return Command(header, read(Parameters(given or {})))
+
+
+def _no_such(command: str) -> str:
+    near = difflib.get_close_matches(command, _ORDERS, 1, cutoff=0.8)
+    advice = f" Did you mean {near[0]}?" if near else ""
+    return f"There is no command {_one_line(command)}.{advice}"
+
+
+def _one_line(text: str) -> str:
+    """Return `text` fit for a sentence, whatever its sender put into it."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 # -- one reader for each command -----------------------------------------------------------------
@@ -235,8 +265,11 @@ def _jog(given: Parameters) -> AnyOrder:
     axes = given.mapping("axes")
     unknown = sorted(str(axis) for axis in axes if str(axis).lower() not in ("x", "y", "z"))
     if unknown or not axes:
-        raise InvalidParameters("axes must name x, y or z" + (f", not {', '.join(unknown)[:40]}." if unknown else "."))
+        named = f", not {_one_line(', '.join(unknown)[:40])}" if unknown else ""
+        raise InvalidParameters(f"axes must name x, y or z{named}.")
     moves = {str(axis).lower(): number(f"axes.{axis}", value) for axis, value in axes.items()}
+    if len(moves) < len(axes):
+        raise InvalidParameters("axes must name each axis once.")
     relative, speed = given.flag("relative"), given.number("speed")
     return orders.Jog(moves, relative=relative is not False, speed=3000 if speed is None else speed)
 

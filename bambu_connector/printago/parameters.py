@@ -21,10 +21,12 @@ _WORDS: Final = {
     "on": True,
     "off": False,
 }
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # all that anybody takes for the end of a line
 _MAX_TEXT: Final = 255
 _MAX_URL: Final = 8192
 _MAX_ITEMS: Final = 1024
+_MAX_WHOLE: Final = 2**31 - 1  # what a printer takes for an integer
+_MAX_LISTED: Final = 10  # choices that an error lists; of more, one name for each meaning
 
 
 class Parameters:
@@ -78,7 +80,7 @@ class Parameters:
                 value = int(value)  # JSON does not tell 2.0 from 2
             found = choices.get(str(value).strip().lower())
             if found is None:
-                raise InvalidParameters(f"{name} must be one of {', '.join(choices)}.")
+                raise InvalidParameters(f"{name} must be one of {', '.join(_listed(choices))}.")
             return found
 
         return self._read(key, read)
@@ -136,7 +138,7 @@ def number(key: str, value: Any) -> float:
     """Read a finite number, also from text."""
     if isinstance(value, str):
         try:
-            value = float(value)
+            value = float(value.replace("_", "x"))  # Python reads 1_0 as 10
         except ValueError:
             raise InvalidParameters(f"{key} must be a number.") from None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -155,7 +157,18 @@ def whole(key: str, value: Any) -> int:
     found = number(key, value)
     if found != int(found):
         raise InvalidParameters(f"{key} must be a whole number.")
+    if abs(found) > _MAX_WHOLE:
+        raise InvalidParameters(f"{key} must be a whole number of at most {_MAX_WHOLE}.")
     return int(found)
+
+
+def _listed(choices: Mapping[str, object]) -> list[str]:
+    if len(choices) <= _MAX_LISTED:
+        return list(choices)
+    first: dict[object, str] = {}
+    for name, meaning in choices.items():
+        first.setdefault(meaning, name)
+    return list(first.values())
 
 
 def _flag(key: str, value: Any) -> bool:

@@ -1,5 +1,6 @@
 """Folding of partial reports: rule by rule, and against a second, slow and plain implementation."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bambu_connector.bambu.fold import ENVELOPE, fold, is_full
+from bambu_connector.bambu.fold import ENVELOPE, MAX_KEYS, MAX_PART_BYTES, fold, is_full
 from tests import captures
 from tests.bambu.reports import JSON_VALUES, Fields, as_delta, h2d, p1s, spoiled, tray, unit
 
@@ -542,3 +543,56 @@ def test_any_values_anywhere_are_folded(base: Fields, report: Fields, msg: objec
         assert result is not None
         orjson.dumps(result)
         assert fold(result, delta) == result
+
+
+# -- however much a printer says -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "invented",
+    [
+        lambda number: {f"key {number} {place}": "x" * 100 for place in range(20)},
+        lambda number: {"ipcam": {f"key {number}": {"deep": "x" * 100}}},
+        lambda number: {"device": {"nozzle": {"info": [{"id": number, "type": "x" * 100}]}}},
+        lambda number: {"ams": {"ams": [{"id": str(number), "tray": [tray(0)]}]}},
+        lambda number: {"vir_slot": [{"id": str(number), "tray_type": "x" * 100}]},
+        lambda number: {"net": [{"a": number}] * 10 * number},
+    ],
+    ids=["keys", "inner keys", "items", "units", "spools", "lists"],
+)
+def test_what_a_printer_invents_for_ever_does_not_grow_for_ever(invented: Callable[[int], Fields]) -> None:
+    report, largest = p1s(), 0
+    for number in range(600):
+        report = folded(report, **invented(number), mc_percent=number % 100)
+        largest = max(largest, *(len(orjson.dumps(part)) for part in report.values()))
+        assert report["mc_percent"] == number % 100, "what is known is told all the while"
+    assert largest <= MAX_PART_BYTES
+    assert len(report) <= MAX_KEYS
+    assert fold(report, p1s(sequence_id="99")) == p1s(sequence_id="99")
+
+
+def test_a_part_that_became_too_large_is_unknown_and_begins_anew() -> None:
+    report = folded(p1s(), ipcam={"much": "x" * MAX_PART_BYTES})
+    assert report["ipcam"] is None
+    assert folded(report, ipcam={"timelapse": "enable"})["ipcam"] == {"timelapse": "enable"}
+
+
+def test_units_that_became_too_many_are_unknown_whatever_their_bits_say() -> None:
+    many = [unit(number) for number in range(400)]
+    report = folded(p1s(), ams={"ams": many, "tray_exist_bits": "ffff"})
+    assert report["ams"] is None
+    assert folded(report, ams={"ams": [unit(0)]})["ams"] == {"ams": [unit(0)]}
+
+
+def test_units_of_a_report_that_is_full_of_other_things_are_left_out() -> None:
+    report = {key: value for key, value in p1s().items() if key != "ams"} | {f"key {n}": n for n in range(MAX_KEYS)}
+    assert "ams" not in folded(report, ams={"ams": [unit(0)], "tray_exist_bits": "1"})
+
+
+@given(st.sampled_from([p1s(), h2d()]).flatmap(spoiled), st.lists(DELTAS, max_size=3), st.sampled_from([p1s(), h2d()]))
+def test_a_full_report_after_any_garbage_is_the_state(base: Fields, history: list[Fields], full: Fields) -> None:
+    result: Fields | None = base
+    for delta in history:
+        result = fold(result, delta)
+    full = {"msg": 0, **full}
+    assert {**(fold(result, full) or {}), "sequence_id": ""} == {**full, "sequence_id": ""}

@@ -7,6 +7,7 @@ from bambu_connector.bambu.health import (
     BUSY,
     CANCELLED,
     HELP_URL,
+    MAX_ENTRIES,
     SIGNING,
     SIGNING_HMS,
     START_FAILURES,
@@ -147,3 +148,13 @@ def test_any_values_are_read(error: object, attr: object, code: object) -> None:
     health = read_health({"print_error": error, "hms": [{"attr": attr, "code": code}]})
     for entry in (*health.errors, *health.warnings, *health.infos):
         assert entry.message
+
+
+@pytest.mark.parametrize("value", [1 << 32, -(1 << 32), 1e15, "1e300"])
+def test_a_number_of_more_than_32_bits_is_no_error(value: object) -> None:
+    assert read_health({"print_error": value}) == Health()
+
+
+def test_a_hundred_complaints_are_enough() -> None:
+    many = read_health(hms(*((0x03000100 + number, 1 << 16 | 7) for number in range(5000))))
+    assert len(many.errors) == MAX_ENTRIES

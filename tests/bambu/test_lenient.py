@@ -19,7 +19,11 @@ from tests.bambu.reports import JSON_VALUES
         ("-1", -1),
         ("2.4", 2),
         (" 7 ", 7),
-        (2**63, 2**63),
+        (2**53, 2**53),
+        (2**53 + 1, None),
+        (-(2**63), None),
+        ("1e300", None),
+        (1e300, None),
         (True, None),
         ("", None),
         ("x", None),
@@ -44,6 +48,8 @@ def test_a_whole_number_comes_in_many_forms(value: object, read: int | None) -> 
         ("inf", None),
         (math.nan, None),
         (10**400, None),
+        (1e300, None),
+        ("-1e17", None),
         ("warm", None),
         (None, None),
     ],
@@ -66,7 +72,16 @@ def test_a_switch_is_one_of_two_words(value: object, read: bool | None) -> None:
 
 @pytest.mark.parametrize(
     ("value", "read"),
-    [("f", 15), ("3EC1AFFF9CFF", 0x3EC1AFFF9CFF), ("", None), ("xyz", None), (15, None), (None, None)],
+    [
+        ("f", 15),
+        ("3EC1AFFF9CFF", 0x3EC1AFFF9CFF),
+        ("", None),
+        ("xyz", None),
+        (15, None),
+        (None, None),
+        ("-1", None),
+        ("f" * 65, None),
+    ],
 )
 def test_bits_are_hexadecimal_text(value: object, read: int | None) -> None:
     assert lenient.bits(value) == read
@@ -97,6 +112,7 @@ def test_items_are_the_objects_of_a_list_or_of_a_keyed_one(value: object, read: 
         (23, (23, 0)),
         (str(60 << 16 | 59), (59, 60)),
         (-1, None),
+        (1 << 32, None),
         ("x", None),
         (None, None),
     ],

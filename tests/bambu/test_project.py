@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import tracemalloc
 from contextlib import suppress
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from bambu_connector.bambu.project import (
     HEAD_BYTES,
     MAX_CONFIG_BYTES,
+    MAX_ELEMENTS,
     MAX_FILAMENTS,
     Filament,
     PlateObject,
@@ -20,7 +23,7 @@ from bambu_connector.bambu.project import (
     inspect_gcode,
 )
 from bambu_connector.errors import FileInvalid, InvalidParameters
-from tests.files import PROJECT_SETTINGS, RED_PLA, SLICE_INFO, gcode, slice_info, sliced
+from tests.files import PROJECT_SETTINGS, RED_PLA, SLICE_INFO, gcode, slice_info, sliced, zipped
 
 GCODE = "Metadata/plate_1.gcode"
 
@@ -333,3 +336,58 @@ def test_gcode_is_gcode(head: bytes) -> None:
 def test_what_is_no_gcode_is_called_what_it_is(head: bytes, sentence: str) -> None:
     with pytest.raises(FileInvalid, match=sentence):
         inspect_gcode(head)
+
+
+# -- more than any print file has ------------------------------------------------------------------
+
+PLATE: Final = '<metadata key="index" value="1"/>'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<config>" + "<plate/>" * (MAX_ELEMENTS + 1) + "</config>",
+        "<config>" + "<a>" * 100 + "</a>" * 100 + "</config>",
+        "<a>" * 100_000,
+    ],
+    ids=["many", "deep", "deep and open"],
+)
+def test_slice_info_with_more_elements_than_any_is_refused(text: str) -> None:
+    assert "elements" in reason(sliced(extra={SLICE_INFO: text.encode()}))
+
+
+@pytest.mark.parametrize("content", [b"[" * 60_000, b'{"a": [' + b"[]," * 60_000 + b"1]}", b'{"a":' * 60_000])
+def test_settings_of_a_hundred_thousand_parts_are_refused(content: bytes) -> None:
+    assert "cannot be read" in reason(sliced(extra={PROJECT_SETTINGS: content}))
+
+
+def test_more_nozzles_than_any_printer_has_are_refused() -> None:
+    assert "more nozzles" in reason(sliced(nozzle=",".join(["0.4"] * 20)))
+
+
+def test_what_a_file_says_of_itself_is_one_short_line() -> None:
+    said = f'<metadata key="printer_model_id" value="C12&#10;{"x" * 9000}"/><metadata key="label_object_enabled"/>'
+    found = inspected(sliced(extra={SLICE_INFO: f"<config><plate>{PLATE}{said}</plate></config>".encode()}), 1)
+    assert found.printer_model_id.startswith("C12 x")
+    assert len(found.printer_model_id) == 255
+
+
+def test_of_very_many_plates_some_are_named() -> None:
+    many = zipped({f"Metadata/plate_{number}.gcode": b"G28\n" for number in range(1, 900)})
+    with pytest.raises(InvalidParameters, match=r"one of 1, 2, .* 20 and 879 more\.$"):
+        inspected(many, None)
+
+
+def test_hostile_configurations_are_refused_in_little_memory() -> None:
+    for entry, content in (
+        (SLICE_INFO, b"<config " + b" ".join(b'a%d=""' % number for number in range(150_000)) + b"/>"),
+        (SLICE_INFO, b'<config a="' + b"x" * 2_000_000),
+        (PROJECT_SETTINGS, b'{"filament_type":[' + b"1," * 1_000_000 + b"1]}"),
+        (PROJECT_SETTINGS, b'{"a":' * 400_000),
+    ):
+        raw = sliced(extra={entry: content})
+        tracemalloc.start()
+        reason(raw)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 64 << 20

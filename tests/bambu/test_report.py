@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from bambu_connector.bambu.report import (
     MAX_DEPTH,
+    MAX_REPORT_BYTES,
+    MAX_TEXT,
     Fields,
     Outcome,
     PushStatus,
@@ -156,6 +158,20 @@ def test_half_a_character_can_be_written_again() -> None:
 
 def test_a_byte_order_mark_is_passed_over() -> None:
     assert status(b'\xef\xbb\xbf{"print": {"command": "push_status"}}') == {"command": "push_status"}
+
+
+def test_a_report_beyond_every_size_is_not_read() -> None:
+    def padded(size: int) -> bytes:
+        raw = b'{"print": {"command": "push_status"}}'
+        return raw + b" " * (size - len(raw))
+
+    assert isinstance(parse_report(padded(MAX_REPORT_BYTES)), PushStatus)
+    assert isinstance(parse_report(padded(MAX_REPORT_BYTES + 1)), Unrecognised)
+
+
+def test_a_text_beyond_every_length_is_null_and_spoils_nothing_else() -> None:
+    raw = b'{"print": {"command": "push_status", "a": "%s", "b": "%s"}}' % (b"x" * MAX_TEXT, b"x" * (MAX_TEXT + 1))
+    assert status(raw) == {"command": "push_status", "a": "x" * MAX_TEXT, "b": None}
 
 
 @pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 1000, 1024, 5000, 100_000])

@@ -1,6 +1,8 @@
+import json
 import os
+from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -338,3 +340,83 @@ def test_a_secret_comes_back_whole_and_shows_nowhere(scratch: Path, code: str) -
     assert repr(found) == repr(load(scratch, HOME)) == repr(found).replace(f"'{code}'", "")
     assert found.printers[0].access_code is not None
     assert repr(found.printers[0].access_code) == "Secret()"
+
+
+# -- anything in the place of anything -------------------------------------------------------------
+
+SCHEMA: Final[dict[str, Any]] = {
+    "connector": {"id": "a", "state_dir": "s"},
+    "printago": {
+        "host": "h", "port": 1, "tls": {"ca_file": "a", "cert_file": "a", "key_file": "a"}, "username": "u",
+        "password": "p", "password_file": "p", "client_id": "c", "protocol": "5", "keepalive": 3, "exclusive": True,
+        "topics": {"commands": ["a"], "messages": "x/{type}", "availability": "y"},
+    },
+    "status": {"min_interval": 1, "heartbeat": 60, "include_report": False},
+    "printers": [{
+        "serial": SERIAL, "id": "p", "name": "n", "model": "P1S", "host": "h", "access_code": "1",
+        "access_code_file": "a", "ports": {"mqtt": 1, "ftps": 2, "camera": 3, "rtsps": 4},
+        "quirks": {"start_url": "ftp", "md5": True, "ftps_protection": "P", "start_timeout": 5, "jog_signs": {"x": 1}},
+        "tls": {"fingerprint": "sha256:0", "ca_file": "a", "verify": True},
+    }],
+    "downloads": {"max_size_mb": 1, "allow_http": True, "allow_private_addresses": False, "allowed_hosts": ["a"],
+                  "timeout": 3},
+    "storage": {"uploads": 1, "cache_mb": 1, "keep_files": 1},
+    "web": {"listen": "127.0.0.1:88"},
+}  # fmt: skip
+KINDS: Final = (
+    "null", "true", "-7", "1e400", ".nan", "''", "[]", "[1, [2]]", "{}", "{? [a] : 1}", "!!python/object:os.system {}",
+    "!!binary aGk=", "*nope", "&a [*a]", '"a\\nb"', '"a\\0b"', '"\\ud800"', "9" * 400, "x" * 5000, "${NOPE}", "${",
+    "/dev/zero", "/", "/nowhere", "FIFO",
+)  # fmt: skip
+
+
+def spots(tree: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    items: Any = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    return [spot for key, value in items for spot in ((*path, key), *spots(value, (*path, key)))]
+
+
+def written(spot: tuple[str | int, ...], kind: str) -> str:
+    """Return the schema as YAML in flow style, with `kind` at one spot."""
+    tree = deepcopy(SCHEMA)
+    inner: Any = tree
+    for key in spot[:-1]:
+        inner = inner[key]
+    inner[spot[-1]] = "HERE"
+    return json.dumps(tree).replace('"HERE"', kind)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind[:20])
+def test_every_kind_of_value_at_every_key_is_read_or_told_with_its_place(file: Path, kind: str) -> None:
+    os.mkfifo(file.parent / "FIFO")
+    for spot in spots(SCHEMA):
+        file.write_text(written(spot, kind))
+        found = outcome(file)
+        if not isinstance(found, Config):
+            for sentence in found:
+                assert sentence.startswith(f"{file}:1"), sentence
+                assert sentence.isprintable(), sentence
+                assert len(sentence) < 700, sentence
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "connector.yaml")
+    with pytest.raises(ConfigError, match="this is a pipe"):
+        load(tmp_path / "connector.yaml", HOME)
+
+
+@pytest.mark.parametrize(
+    ("line", "warned"),
+    [
+        ("password: abc #def", True),
+        ("password:   abc d #1", True),
+        ("password: abc#def", False),
+        ("password: abc # from the router", False),
+        ("password: 'abc #def'", False),
+        ('password: "abc #def"', False),
+    ],
+)
+def test_a_secret_that_yaml_has_cut_is_a_warning_without_its_text(file: Path, line: str, warned: bool) -> None:
+    file.chmod(0o600)
+    warnings = read(file, f"printago:\n  host: localhost\n  username: u\n  {line}\n").warnings
+    assert [warning.startswith(f"{file}:4: a space and `#`") for warning in warnings] == [True] * warned
+    assert "abc" not in "".join(warnings).replace(str(file), "")

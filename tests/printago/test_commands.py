@@ -508,3 +508,62 @@ def test_every_start_is_read_as_it_was_meant(options: StartOptions) -> None:
     sent = {name: getattr(options, name) for name in StartOptions.__dataclass_fields__}
     order = read("printer_control/start_print_bbl", {"url": URL, **sent})
     assert order == orders.StartPrintBbl(url=Secret(URL), options=options)
+
+
+# -- too much, and what does not belong ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tags", ["x" * 20_000, ["x"] * 9_000, {"a": "x" * 20_000}])
+def test_tags_that_every_answer_would_repeat_have_a_limit(tags: object) -> None:
+    refusal = refused(message(parameters={"tags": tags}, command_id="7"), "invalid_message")
+    assert "tags" in str(refusal.error)
+    assert (refusal.header.tags, refusal.header.command_id) == (None, "7")
+
+
+@pytest.mark.parametrize("name", ["x" * 129, "a\nb", "a\0b", "a\u2028b", "\u202ea"])
+def test_a_printers_id_is_short_and_printable(name: str) -> None:
+    refusal = refused(message(printer_id=name), "invalid_message")
+    assert refusal.header.printer is None
+    assert "printer_id" in str(refusal.error)
+    refused(message(parameters={"printer_id": name}), "invalid_message")
+
+
+@pytest.mark.parametrize("moment", [1e300, -1e300, 1e19, "1e19"])
+def test_a_time_is_not_further_away_than_ages_can_be_reckoned(moment: object) -> None:
+    for key in ("timestamp", "expires_at"):
+        assert key in str(refused(message("movement_control/home", {}, **{key: moment}), "invalid_message").error)
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [("movement_control/jogg", "movement_control/jog"), ("printer_control/pause", "printer_control/pause_print")],
+)
+def test_a_command_that_is_nearly_one_is_told_which(command: str, meant: str) -> None:
+    assert f"Did you mean {meant}?" in str(refused(message(command, {}), "unknown_command").error)
+
+
+def test_what_is_quoted_in_a_refusal_is_printable() -> None:
+    for raw in (message("a/b\r\nPAUSE\0", {}), message("movement_control/jog", {"axes": {"x\r\nG28": 1}})):
+        parsed = parse_command(raw)
+        assert isinstance(parsed, Refusal)
+        assert str(parsed.error).isprintable()
+
+
+def test_an_axis_is_named_once() -> None:
+    raw = message("movement_control/jog", {"axes": {"x": 1, "X": 2}})
+    assert "axes must name each axis once" in str(refused(raw, "invalid_parameters").error)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"[" * 200_000,
+        b'{"a":' * 50_000,
+        b'{"type":"a","action":"b","parameters":{' + b",".join(b'"k%d":1' % n for n in range(20_000)) + b"}}",
+        b'{"type":"\\ud800","action":"b","parameters":{}}',
+        b'{"type":"a","type":"b","action":"c","parameters":{}}',
+    ],
+    ids=["deep lists", "deep objects", "many keys", "half a character", "a key twice"],
+)
+def test_hostile_json_is_refused(raw: bytes) -> None:
+    assert isinstance(parse_command(raw), Refusal)

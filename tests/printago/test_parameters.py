@@ -143,3 +143,26 @@ def test_any_value_is_read_or_refused_by_name(name: str, value: Any) -> None:
     except InvalidParameters as error:
         refusals.append(str(error))
     assert all("key" in sentence for sentence in refusals)
+
+
+@pytest.mark.parametrize("value", [2**31, -(2**31), 1e300, "1e300"])
+def test_a_whole_number_is_one_that_a_printer_can_take(value: Any) -> None:
+    with pytest.raises(InvalidParameters, match="key must be a whole number of at most"):
+        given_one(value).whole("key")
+
+
+def test_a_number_is_not_written_as_in_a_program() -> None:
+    with pytest.raises(InvalidParameters, match="key must be a number"):
+        given_one("1_0").number("key")
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\0", "\x85", "\u2028", "\u2029", "\x1b"])
+def test_a_text_has_nothing_that_anybody_takes_for_the_end_of_a_line(end: str) -> None:
+    with pytest.raises(InvalidParameters, match="key must be a text"):
+        given_one(f"a{end}b").text("key")
+
+
+def test_of_many_choices_one_name_for_each_is_told() -> None:
+    choices = {"auto": 0, "": 0, **{f"hot {number}": 1 for number in range(20)}}
+    with pytest.raises(InvalidParameters, match=r"key must be one of auto, hot 0\."):
+        given_one("blue").choice("key", choices)

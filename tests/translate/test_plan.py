@@ -6,17 +6,19 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bambu_connector.bambu.models import TRAITS, JogSigns, Model, Traits
 from bambu_connector.bambu.view import View
 from bambu_connector.errors import ConnectorError
 from bambu_connector.printago import orders
+from bambu_connector.printago.commands import Refusal, parse_command
 from bambu_connector.printago.orders import DirectOrder, SlotRef
 from bambu_connector.translate.plan import Plan, Replied, Shown, plan
 from bambu_connector.translate.situation import Situation
 from tests.bambu.reports import Fields, h2d, tray
+from tests.printago.examples import EXAMPLES, message
 from tests.translate.situations import (
     ANY_ORDER,
     DIRECT,
@@ -472,3 +474,41 @@ def test_nothing_moves_or_heats_while_a_start_is_out(order: Order, now: Situatio
 def test_planning_twice_gives_the_same_request(order: Order, now: Situation) -> None:
     if refusal(order, now) is None:
         assert plan(order, now).request == plan(order, now).request
+
+
+# -- no text of a sender becomes g-code ------------------------------------------------------------
+
+GCODE_LINE: Final = re.compile(
+    r"G28|G9[01]|M83|M211 [SR]|M211 X1 Y1 Z1|M1002 (push|pop)_ref_mode|M145 P[01]"
+    r"|G1( [XYZ]-?\d+\.\d)+ F\d+|G0 E-?\d+\.\d F\d+|M104 S\d+( T\d)?|M14[01] S\d+|M106 P[123] S\d+"
+)
+EVIL: Final = st.sampled_from(["\n", "\r\n", "G28\nM104 S300", "1\nM112", "x\0", "../x", "\u2028G28", "a; M112"])
+WORDS: Final = st.text(max_size=12) | EVIL | st.floats(-400, 400) | st.integers(-300, 400) | st.booleans()
+
+
+@st.composite
+def hostile_commands(draw: st.DrawFn) -> bytes:
+    """A command that is a good example but for hostile text in some places."""
+    each = draw(st.sampled_from(EXAMPLES))
+    parameters = dict(each.parameters)
+    for key in draw(st.sets(st.sampled_from(sorted({*parameters, "param", "gcode", "tool"})), max_size=2)):
+        parameters[key] = draw(WORDS | st.dictionaries(st.sampled_from("xyzXYZ") | EVIL, WORDS, max_size=2))
+    return message(each.command, parameters)
+
+
+@settings(max_examples=400)
+@given(hostile_commands(), any_situation())
+def test_every_line_of_g_code_is_our_own_with_numbers_in_it(raw: bytes, now: Situation) -> None:
+    parsed = parse_command(raw)
+    if isinstance(parsed, Refusal) or not isinstance(parsed.order, DirectOrder | orders.StopPrint):
+        return
+    try:
+        body = json.loads(plan(parsed.order, now).request.payload("7"))
+    except ConnectorError:
+        return
+    (content,) = body.values()
+    if content["command"] == "gcode_line":
+        assert all(GCODE_LINE.fullmatch(line) for line in content["param"].removesuffix("\n").split("\n")), content
+    else:
+        assert not re.search("[\0\r\n]", str(content.get("param", "")))
+        assert "G28" not in str(content.get("param", ""))

@@ -1,19 +1,25 @@
 """From a file and its options to the request that starts the print, and what is checked before."""
 
+import io
 import json
+import re
 from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bambu_connector.bambu.models import TRAITS, Model, StartUrl, Traits, with_quirks
-from bambu_connector.bambu.project import Filament, SlicedFile
+from bambu_connector.bambu.project import Filament, SlicedFile, inspect
 from bambu_connector.bambu.request import AmsMapping, AmsSlot
 from bambu_connector.bambu.view import View
 from bambu_connector.errors import FilamentMismatch, FileInvalid
 from bambu_connector.printago.orders import StartOptions
+from bambu_connector.translate.naming import file_name, print_name
 from bambu_connector.translate.start import Start, check_machine, feed, print_options, resolved, start_request
 from tests.bambu.reports import Fields, h2d, p1s
+from tests.files import sliced
 from tests.translate.situations import H2D, P1S
 
 MD5: Final = "0123456789abcdef0123456789abcdef"
@@ -225,3 +231,27 @@ def test_a_print_that_cannot_be_fed_is_refused() -> None:
         feed(SLICED, StartOptions(ams_mapping=(0,)), view(), P1S)
     with pytest.raises(FilamentMismatch):
         feed(SLICED, StartOptions(use_ams=True), view(ams={}), P1S)
+
+
+A_FILE: Final = inspect(io.BytesIO(sliced(500)), plate=1)
+
+
+@given(
+    st.text(max_size=80) | st.sampled_from(["../a", "a\r\nDELE b", "\0", "a/b", "-rf", "CON", "a?b#c%0a.3mf"]),
+    st.integers(1, 2**31 - 1),
+    st.sampled_from(Model),
+    st.booleans(),
+)
+def test_whatever_a_file_is_called_the_printer_is_told_only_our_name(
+    requested: str, number: int, model: Model, plain: bool
+) -> None:
+    name, traits = file_name(requested, number, plain_gcode=plain), TRAITS[model]
+    start = Start(name, print_name(requested, number), number, None if plain else A_FILE, "0" * 32)
+    (content,) = json.loads(start_request(start, StartOptions(), AmsMapping(), traits).payload("7")).values()
+    if plain:
+        assert re.fullmatch(r"[A-Za-z0-9/._-]+", content["param"])
+        assert content["param"].endswith(name)
+        return
+    assert content["param"] == "Metadata/plate_1.gcode"
+    assert (content["file"], content["subtask_name"]) == (name, print_name(requested, number))
+    assert re.fullmatch(r"[a-z]+://[A-Za-z0-9/._-]+", content["url"])

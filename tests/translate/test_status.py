@@ -5,6 +5,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Final
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from bambu_connector.translate.plan import plan
 from bambu_connector.translate.situation import Situation
 from bambu_connector.translate.status import NO_PROCESS, Process, StatusWriter, status_data
 from tests import captures
-from tests.bambu.reports import Fields, h2d, p1s, tray
+from tests.bambu.reports import Fields, h2d, p1s, places, replaced, tray
 from tests.translate.life import Life
 from tests.translate.situations import (
     ACTIVE,
@@ -494,3 +495,10 @@ def test_a_writer_does_not_write_again_what_has_not_changed() -> None:
     assert first["filament"]["ams"] is warmer["filament"]["ams"]
     assert first["current"]["temperatures"] != warmer["current"]["temperatures"]
     assert warmer["current"]["temperatures"] is repeated["current"]["temperatures"]
+
+
+@pytest.mark.parametrize("value", [2**64 - 1, -(2**63), 1e300, -1e300, "1e300", "9" * 5000, [{"id": 1e300}]])
+def test_no_number_of_a_report_is_more_than_every_reader_can_read(value: object) -> None:
+    for report, traits in ((p1s(), P1S), (h2d(), H2D)):
+        for path in places(report):
+            orjson.dumps(status(replaced(report, path, value), traits))
