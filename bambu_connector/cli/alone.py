@@ -56,7 +56,7 @@ async def farm_alone(config: Config, printers: tuple[PrinterConfig, ...]) -> Asy
             yield farm
         finally:
             await farm.stop(GRACE_S)
-            await journal.close()
+            await journal.close(heard_broker=False)
 
 
 async def send_alone(config: Config, printer: PrinterConfig, message: Tree) -> AsyncIterator[Tree]:

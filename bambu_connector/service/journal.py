@@ -13,6 +13,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -243,7 +244,8 @@ class Journal:
         batch, self._pending = self._pending, Batch()
         self._writing, self._waiting = self._waiting, []
         work = self._save if self._is_open else self._open_late
-        asyncio.get_running_loop().run_in_executor(self._thread, work, batch).add_done_callback(self._written)
+        writing = asyncio.get_running_loop().run_in_executor(self._thread, work, batch)
+        writing.add_done_callback(partial(self._written, batch))
 
     def _save(self, batch: Batch) -> tuple[Batch, StoreFailed | None, Mapping[RecordKey, bytes] | None]:
         """Write a batch, in the thread."""
@@ -282,10 +284,15 @@ class Journal:
         return batch, None, self._found
 
     def _written(
-        self, future: "asyncio.Future[tuple[Batch, StoreFailed | None, Mapping[RecordKey, bytes] | None]]"
+        self, batch: Batch, future: "asyncio.Future[tuple[Batch, StoreFailed | None, Mapping[RecordKey, bytes] | None]]"
     ) -> None:
         waiting, self._writing = self._writing or [], None
-        batch, error, found = future.result()
+        bug, error, found = future.exception(), None, None
+        if bug is None:
+            batch, error, found = future.result()
+        else:  # whoever waits for the disk must not wait for ever
+            log.debug("a bug in writing the journal", exc_info=bug)
+            error = StoreFailed(f"a bug: {bug!r}")
         if error is not None:
             later = self._pending
             self._pending = Batch(batch.records | later.records, [*batch.commands, *later.commands])
@@ -313,8 +320,11 @@ class Journal:
             log.warning("the journal can be written again")
         self.trouble = None
 
-    async def close(self) -> None:
-        """Write what is left, and close; what cannot be written is lost, and was told."""
+    async def close(self, *, heard_broker: bool) -> None:
+        """Write what is left, and close; what cannot be written is lost, and was told.
+
+        `heard_broker`: what Printago's broker had sent to an earlier process has come again to this one, and is here.
+        """
         if self._pending and self.trouble is None:
             safe = asyncio.Event()
             self.when_safe(safe.set)
@@ -322,12 +332,13 @@ class Journal:
         if self._timer is not None:
             self._timer.cancel()
         if self._is_open and self.trouble is None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+            in_order = heard_broker or self.opening is Opening.CLOSED
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._close, in_order)
         self._thread.shutdown(wait=False)
 
-    def _close(self) -> None:
+    def _close(self, in_order: bool) -> None:
         try:
-            self._store.close()
+            self._store.close(in_order=in_order)
         except StoreFailed as error:
             log.debug("the journal was not closed in order: %s", error)
 

@@ -138,8 +138,8 @@ class Store(Protocol):
     def digest(self, key: bytes) -> bytes | None:
         """Return what is remembered of a command; None when it is not."""
 
-    def close(self) -> None:
-        """Note that everything was written, and close."""
+    def close(self, *, in_order: bool) -> None:
+        """Close; `in_order`: note that everything that was received is there."""
 
 
 class SqliteStore:
@@ -286,13 +286,14 @@ class SqliteStore:
         _guarded(move)
         self._open()
 
-    def close(self) -> None:
-        """Note that everything was written, and close. Raises StoreFailed."""
+    def close(self, *, in_order: bool) -> None:
+        """Close; `in_order`: note that everything that was received is there. Raises StoreFailed."""
         if self._writer is None:
             return
         writer = self._writer
         try:
-            _guarded(lambda: writer.execute("INSERT OR REPLACE INTO meta VALUES ('closed', 1)"))
+            if in_order:
+                _guarded(lambda: writer.execute("INSERT OR REPLACE INTO meta VALUES ('closed', 1)"))
         finally:
             self._let_go()
 

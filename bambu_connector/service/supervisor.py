@@ -116,7 +116,7 @@ class Supervisor:
             await self._uplink.say_goodbye(GOODBYE_S)
         uplink.cancel()
         await asyncio.wait({uplink})
-        await self._journal.close()
+        await self._journal.close(heard_broker=self._introduced)
         log.info("stopped")
 
     # -- Printago is there ---------------------------------------------------------------------

@@ -466,9 +466,10 @@ class FakeStore:
         self._pass()
         return self.digests.get(key)
 
-    def close(self) -> None:
+    def close(self, *, in_order: bool) -> None:
         self._pass()
-        self.opening = Opening.CLOSED
+        if in_order:
+            self.opening = Opening.CLOSED
 
 
 def fake_journal(folder: Path, clock: FakeClock, store: FakeStore | None = None) -> Journal:

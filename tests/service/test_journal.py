@@ -313,6 +313,24 @@ async def test_what_waits_for_the_disk_is_bounded(monkeypatch: pytest.MonkeyPatc
 
 
 @simulated
+async def test_a_bug_in_writing_keeps_nobody_waiting_and_loses_nothing() -> None:
+    store = FakeStore()
+    journal = journal_on(store)
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    store.committed = fail
+    journal.put("job", "a", {})
+    with pytest.raises(Internal, match="a bug"):
+        await journal.secure()
+    store.committed = lambda: None
+    store.records.clear()
+    await until(lambda: journal.trouble is None, within=2 * RETRY_S)
+    assert A in store.records
+
+
+@simulated
 async def test_a_file_that_is_damaged_while_it_is_used_is_replaced_by_one_with_everything_known(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -485,7 +503,7 @@ async def test_the_end_in_order_writes_everything_first() -> None:
     journal.put("job", "a", {})
     journal.drop("job", "a")
     journal.put("job", "b", {})
-    await journal.close()
+    await journal.close(heard_broker=True)
     assert set(records(store)) == {B}
     assert store.opening is Opening.CLOSED
     assert journal_on(store).opening is Opening.CLOSED
@@ -498,7 +516,7 @@ async def test_the_end_does_not_wait_for_a_disk_that_refuses_nor_call_it_an_end_
     store.failure = FULL
     journal.put("job", "a", {})
     await asyncio.sleep(1)
-    await journal.close()
+    await journal.close(heard_broker=True)
     store.failure = None
     assert journal_on(store).opening is Opening.BROKEN_OFF
 
@@ -525,14 +543,14 @@ def test_on_a_real_file_what_was_secured_is_there_after_a_kill_and_after_an_end_
         assert note(journal, "a") is Seen.AGAIN
         assert journal.get("job", "a") == {"n": 1}
         assert journal.next_job_number() == number + 1
-        await journal.close()
+        await journal.close(heard_broker=True)
 
     async def third(number: int) -> None:
         journal = Journal.open_in(tmp_path, SystemClock())
         assert journal.opening is Opening.CLOSED
         assert note(journal, "a", b"y") is Seen.CHANGED
         assert journal.next_job_number() == number + 2
-        await journal.close()
+        await journal.close(heard_broker=True)
 
     given = asyncio.run(first())
     asyncio.run(second(given))
@@ -551,7 +569,7 @@ def test_a_real_file_that_is_damaged_while_it_is_used_is_put_aside_and_nothing_i
         journal._store._writer.execute("DROP TABLE records")
         journal.put("job", "late", {})
         await journal.secure()
-        await journal.close()
+        await journal.close(heard_broker=True)
 
     asyncio.run(scenario())
     assert len(list(tmp_path.glob("journal.db.damaged-*"))) >= 1

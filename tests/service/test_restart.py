@@ -451,3 +451,19 @@ async def test_answers_and_events_that_printago_did_not_get_come_after_a_kill_in
     done = next(each for each in told if each["type"] == "event" and each["data"]["event"] == "PrintDone")
     assert done["timestamp"] < timestamp_text(ended)
     await world.end()
+
+
+@simulated
+async def test_a_short_look_at_the_journal_does_not_make_a_broken_off_life_look_like_one_that_ended(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    await world.begin()
+    await world.kill()
+    look = fake_journal(tmp_path, world.clock, world.store)  # as the command line does
+    await look.close(heard_broker=False)
+    await world.begin()
+    world.command("movement_control/home", command_id="h1", dup=True)
+    await _quiet(world, "h1")
+    assert world.ending("h1") == "expired"
+    await world.end()

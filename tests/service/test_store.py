@@ -58,7 +58,7 @@ def found_in(path: Path, steps: tuple[Step, ...] = STEPS) -> tuple[Opening, dict
 def close_in_order(path: Path) -> None:
     store = SqliteStore(path)
     store.open()
-    store.close()
+    store.close(in_order=True)
 
 
 def sql(path: Path, *statements: str) -> None:
@@ -139,7 +139,7 @@ def test_a_command_that_comes_again_keeps_its_first_digest(path: Path) -> None:
 
 def test_a_store_that_is_closed_says_so(path: Path) -> None:
     store = SqliteStore(path)
-    store.close()
+    store.close(in_order=True)
     with pytest.raises(StoreFailed, match="closed"):
         store.commit(Batch({A: b"1"}))
     with pytest.raises(StoreFailed, match="closed"):
@@ -206,7 +206,7 @@ def filled(path: Path, *, in_order: bool = False) -> None:
     store.open()
     store.commit(Batch(dict(WHOLE), [received(str(number)) for number in range(100)]))
     if in_order:
-        store.close()
+        store.close(in_order=True)
     else:
         store._let_go()
 
@@ -255,7 +255,7 @@ def test_a_damaged_file_is_put_aside_and_a_new_one_works(path: Path, name: str, 
         return  # what was closed in order is not searched through
     assert (opening, records) == (Opening.DAMAGED, {})
     store.commit(Batch({A: b"1"}))
-    store.close()
+    store.close(in_order=True)
     assert found_in(path) == (Opening.CLOSED, {A: b"1"})
     aside = [each for each in path.parent.glob("*.damaged-*") if not each.name.endswith(("-wal", "-shm"))]
     assert [each.stat().st_size for each in aside] == [size]
@@ -348,7 +348,7 @@ def test_a_folder_that_is_gone_is_told_and_works_when_it_is_back(path: Path) -> 
     assert not told.value.damaged
     store.path.parent.mkdir()
     assert store.open() == (Opening.NEW, {})
-    store.close()
+    store.close(in_order=True)
 
 
 def test_a_full_disk_loses_nothing_and_is_written_again_when_there_is_room(path: Path) -> None:
@@ -427,7 +427,7 @@ def test_going_one_version_forward_back_and_forward_again_keeps_everything(path:
     with opened(path) as older:
         assert older.digest(b"x") is not None
         older.commit(Batch({B: b"2"}, [received("y")]))
-        older.close()
+        older.close(in_order=True)
     assert found_in(path, NEXT) == (Opening.CLOSED, {A: b"1", B: b"2"})
     with opened(path, NEXT) as newer:
         assert newer.digest(b"y") is not None
@@ -440,7 +440,7 @@ def test_a_file_of_two_versions_ahead_is_a_clear_mistake_and_is_not_touched(path
     close_in_order(path)
     store = SqliteStore(path, AFTER_NEXT)
     store.open()
-    store.close()
+    store.close(in_order=True)
     before = path.read_bytes()
     with pytest.raises(ConfigError, match=r"newer version.*Install that version again"):
         SqliteStore(path).open()
