@@ -90,6 +90,16 @@ class Sealer:
                 file.flush()
                 os.fsync(file.fileno())
             new.replace(self._path)
+            _sync_folder(self._path.parent)
         except OSError as error:
             raise ConfigError(f"{self._path} cannot be written: {error.strerror}") from error
         return key
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the file's name survive a power cut: what is sealed with a key that is gone is lost."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

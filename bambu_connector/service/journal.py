@@ -263,7 +263,7 @@ class Journal:
         """The file is damaged: everything that is known goes into a new one."""
         log.error("the journal is damaged (%s): it is put aside, and everything known is written into a new one", error)
         now = self._clock.wall()
-        known = [Received(name, digest, Importance.COMMAND, now) for name, digest in list(self._recent.items())]
+        known = [Received(name, digest, Importance.START, now) for name, digest in list(self._recent.items())]
         whole = Batch({**self._records, **batch.records}, [*known, *batch.commands])
         try:
             self._store.begin_anew()

@@ -98,8 +98,8 @@ class Prints:
             self._shelf.doom(name)
         if ending is None or self._starts.followed is ending:
             return False
-        if ending is self._told_end:
-            self._ledger.note_print(None)
+        if ending is self._told_end or (view is not None and view.is_active):
+            self._ledger.note_print(None)  # where another print is active, nobody saw how this one ended
         else:  # its end must be told yet, by the next process if it has to be
             self._ledger.note_print(replace(ending.record, file=None))
             self._ended = ending, now

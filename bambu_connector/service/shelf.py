@@ -14,6 +14,7 @@ from bambu_connector.service.ports import PrinterStorage
 from bambu_connector.service.records import FileRecord
 
 RETRY_S: Final = 60.0
+AWAY_S: Final = 5.0  # to look whether the printer is back costs nothing
 log = logging.getLogger(__name__)
 
 
@@ -111,7 +112,7 @@ class Shelf:
                 await self._remove(name)
             if self._doomed:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(RETRY_S):
+                    async with asyncio.timeout(RETRY_S if self._is_reachable() else AWAY_S):
                         await self._sweeping.wait()
                 self._sweeping.set()
 

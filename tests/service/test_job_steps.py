@@ -252,9 +252,12 @@ async def test_an_old_job_is_expired_and_leaves_nothing(tmp_path: Path, stage: s
     clock, store = FakeClock(), FakeStore()
     printer = await left_in(tmp_path, stage, clock, store)
     await pass_time(RESUME_S + 60)
-    async with bench(tmp_path, printers=[printer], clock=clock, store=store) as b:
-        await until(lambda: answers(b))
+    printer.refusal = Unreachable("It is switched off.")  # it is not waited for
+    async with bench(tmp_path, printers=[printer], clock=clock, store=store, ready=False) as b:
+        await until(lambda: answers(b), within=0.5)
         assert answers(b) == [("expired", "download")]
+        assert "16 min" in str(b.said)
+        printer.refusal = None
         await b.until_clean(within=2 * RETRY_S)
         assert b.wires.downloader.fetched == []
         assert not printer.starts

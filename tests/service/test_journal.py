@@ -278,6 +278,25 @@ async def test_while_the_disk_refuses_everything_goes_on_and_is_written_when_it_
 
 
 @simulated
+async def test_what_changed_while_an_older_state_could_not_be_written_stays_changed() -> None:
+    store, thread = FakeStore(), Slow()
+    journal = journal_on(store, thread)
+    thread.hold()
+    journal.put("job", "a", {"n": 1})
+    journal.put("job", "b", {"n": 1})
+    await asyncio.sleep(1)
+    journal.put("job", "a", {"n": 2})
+    journal.drop("job", "b")
+    store.failure = FULL
+    thread.open()
+    await asyncio.sleep(1)
+    assert journal.trouble
+    store.failure = None
+    await until(lambda: not journal.trouble)
+    assert records(store) == {A: b'{"n":2}'}
+
+
+@simulated
 async def test_the_disk_is_not_tried_more_often_than_it_makes_sense() -> None:
     store = FakeStore()
     journal = journal_on(store)

@@ -101,6 +101,17 @@ async def test_a_print_that_the_first_report_shows_ended_is_told_late_and_anothe
 
 
 @simulated
+async def test_the_end_of_another_print_is_not_taken_for_that_of_ours(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.prints.restore(desk.record(), 180)
+    other = View({"gcode_state": "RUNNING", "subtask_id": "815", "subtask_name": "vase"}, TRAITS[Model.P1S])
+    assert desk.prints.settle(other, desk.now)
+    assert desk.doomed == [FILE]
+    assert desk.on_disk is None
+    assert desk.prints.describe(DONE) == DONE.details
+
+
+@simulated
 async def test_a_start_of_unknown_outcome_survives_a_restart_with_the_stop_that_was_asked_for(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.prints.keep_watch(OutStart(desk.record(), None, desk.now))

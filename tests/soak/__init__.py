@@ -1,0 +1,1 @@
+"""The service for a long time, under faults that come at random."""
