@@ -42,26 +42,32 @@ def _owned(config: Config) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def farm_alone(config: Config, printers: tuple[PrinterConfig, ...]) -> AsyncIterator[Farm]:
-    """Connect these printers for as long as the block lasts; what is worth telling waits for the service."""
+async def farm_alone(
+    config: Config, printers: tuple[PrinterConfig, ...], *, stops: bool = False
+) -> AsyncIterator[Farm]:
+    """Connect these printers for as long as the block lasts; what is worth telling waits for the service.
+
+    `stops`: jobs that the service left are here to be stopped.
+    """
     clock = SystemClock()
     with _owned(config), wires_of(config) as wires:
         journal = Journal.open_in(config.connector.state_dir, clock)
         only = replace(config, printers=printers, printago=None)
         outbox = Outbox(topics_of(config).message, journal)
         farm = Farm(only, wires, journal=journal, post=outbox.post, clock=clock)
-        farm.restore(resume=False)
+        farm.restore(alone=True, stops=stops)
         farm.start()
         try:
             yield farm
         finally:
-            await farm.stop(GRACE_S)
+            await farm.stop(GRACE_S, hand_over=True)
             await journal.close(heard_broker=False)
 
 
 async def send_alone(config: Config, printer: PrinterConfig, message: Tree) -> AsyncIterator[Tree]:
     """Carry out one command; yields progress, then the answer, as the service's socket does."""
-    async with farm_alone(config, (printer,)) as farm:
+    stops = message.get("action") == "stop_print"
+    async with farm_alone(config, (printer,), stops=stops) as farm:
         unit = farm.units[printer.id]
         await until_ready(unit, READY_S)
         async for each in farm.carry_out(unit.config.id, message):

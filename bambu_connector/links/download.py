@@ -43,6 +43,7 @@ class HttpDownloader:
         self._context = context
         # Writing may wait for an SD card, and hashing takes time: neither belongs on the loop. One thread keeps order.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="download")
+        self._hands_over = False
 
     def close(self) -> None:
         """Let the thread go."""
@@ -51,7 +52,8 @@ class HttpDownloader:
     async def fetch(self, url: Secret, target: Path, progress: Progress) -> Downloaded:
         """Stream `url` into `target`, which appears only when it is whole and on the disk; raises DownloadFailed.
 
-        Goes on with what a process that was killed had fetched. A failure, or being cancelled, leaves nothing behind.
+        Goes on with what an earlier process had fetched. A failure leaves nothing behind, nor does being cancelled
+        unless it is to be handed over.
         """
         part = PartFile(target, url.reveal())
         transfer = _Transfer(url.reveal(), self._rules, self._context, part, progress, self._in_thread)
@@ -65,7 +67,11 @@ class HttpDownloader:
             raise DownloadFailed(f"{target.name} cannot be written here: {exc.strerror}") from exc
         finally:
             # Shielded, because a second cancellation would leave what the first was to remove.
-            await asyncio.shield(self._in_thread(part.discard))
+            await asyncio.shield(self._in_thread(part.close if self._hands_over else part.discard))
+
+    def hand_over(self) -> None:
+        """Leave what is not whole from now on for the next process to go on with."""
+        self._hands_over = True
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -102,6 +102,10 @@ class PartFile:
         self._sync_folder()
         return Downloaded(self._target, self.size, self._md5.hexdigest(), self._sha256.hexdigest())
 
+    def close(self) -> None:
+        """Close, and leave what is there for another process to go on with."""
+        self._close()
+
     def discard(self) -> None:
         """Close, and remove what was not finished, as far as the disk allows it."""
         with suppress(OSError):

@@ -18,6 +18,7 @@ from bambu_connector.links.wire import Delivery
 _SESSION_EXPIRY_S = 300  # the contract's: commands that arrive while we restart are kept so long
 _RECEIVE_MAXIMUM = 100  # unacknowledged commands at a time; the rest waits in the broker
 _MESSAGE_ID_BITS = 16
+_BACKLOG_PAUSE_S = 1.0  # a backlog comes without a pause
 _REFUSALS_TO_REMEMBER = 2
 _REFUSALS_TO_BELIEVE = 3  # in a row, of a broker that spoke MQTT 5 before: somebody put another one there
 MAX_PAYLOAD_BYTES = 512 * 1024
@@ -34,6 +35,7 @@ class PrintagoMqttConnection:
         self._protocol = protocol
         self._epoch = epoch
         self._held: list[Delivery] | None = []
+        self._backlog_until = 0.0
         self._session: MqttConnection
 
     @classmethod
@@ -69,6 +71,8 @@ class PrintagoMqttConnection:
         Deliveries begin with the first call, those that the broker kept in the session before all others.
         """
         held, self._held = self._held or [], None
+        if len(held) >= _RECEIVE_MAXIMUM:  # there is more where that came from
+            self._backlog_until = asyncio.get_running_loop().time() + _BACKLOG_PAUSE_S
         for delivery in held:
             self._on_delivery(delivery)
         await self._session.subscribe(topics, qos=1)
@@ -88,11 +92,19 @@ class PrintagoMqttConnection:
     def _take(self, delivery: Delivery) -> None:
         delivery = replace(delivery, token=self._epoch << _MESSAGE_ID_BITS | delivery.token)
         if self._held is None:
-            self._on_delivery(delivery)
+            self._on_delivery(self._marked(delivery))
         elif len(self._held) < _RECEIVE_MAXIMUM:
             self._held.append(replace(delivery, kept=True))
         else:
             log.debug("a message is left in the broker, which sends more than we allowed")
+
+    def _marked(self, delivery: Delivery) -> Delivery:
+        """Mark what comes of a backlog that is larger than what the broker may send at once."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._backlog_until:
+            return delivery
+        self._backlog_until = now + _BACKLOG_PAUSE_S
+        return replace(delivery, kept=True)
 
 
 class PrintagoMqtt:

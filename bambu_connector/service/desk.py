@@ -140,14 +140,13 @@ class Desk:
         if stopped is not Stopped.NOTHING:
             return messages.success(command.header, "The job was stopped.", acknowledged=stopped is Stopped.HERE)
         planned = plan(orders.StopPrint(), self._printer.situation())
-        self._jobs.stop_unexplained()
-        self._printer.note_stop()
+        self._jobs.note_stop()
         session = self._printer.sessions
         try:
             done = await execute(self._printer, planned)
         except CommandError:
             if self._printer.sessions == session:  # on a session that was lost it may have worked all the same
-                self._printer.forget_stop()
+                self._jobs.forget_stop()
             raise
         return messages.success(command.header, planned.done, acknowledged=done.acknowledged)
 

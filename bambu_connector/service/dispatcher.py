@@ -23,7 +23,7 @@ from bambu_connector.service.clock import Clock
 from bambu_connector.service.desk import Desk
 from bambu_connector.service.journal import Journal, Seen
 from bambu_connector.service.ports import Delivery
-from bambu_connector.service.receipts import Receipts, Reopened
+from bambu_connector.service.receipts import Receipts, Reopened, command_key
 from bambu_connector.service.store import Importance, Opening
 from bambu_connector.service.voice import Voice
 from bambu_connector.translate import age
@@ -132,14 +132,15 @@ class Dispatcher:
         counter = self._printers.get(printer_id or "")
         return counter.voice if counter else self._own.of(printer_id)
 
-    def close_unanswered(self, left: Iterable[Reopened]) -> None:
-        """Answer what cannot go on: whether it was carried out nobody knows."""
+    def close_unanswered(self, left: Iterable[Reopened], *, was_begun: bool = True) -> None:
+        """Answer what cannot go on: whether it was carried out nobody knows, unless it was not even begun."""
+        error: CommandError = TimedOut(
+            "The connector was restarted while this was under way: whether it was done is not known."
+        )
+        if not was_begun:
+            error = Internal("The connector was restarted, and cannot go on with this job. Nothing was started.")
         for each in left:
-            self._refuse(
-                each.header,
-                TimedOut("The connector was restarted while this was under way: whether it was done is not known."),
-                each.reply,
-            )
+            self._refuse(each.header, error, each.reply)
 
     def _require_unknown_to_earlier(self, command: Command) -> None:
         """Refuse a delivery that an earlier process may have carried out, and could not remember.
@@ -189,7 +190,7 @@ class Dispatcher:
     def _came_before(self, header: Header, delivery: Delivery) -> bool:
         payload = delivery.payload
         if header.command_id is not None:
-            key = f"id:{header.command_id}"
+            key = command_key(header.command_id)
         else:
             key = f"dup:{hashlib.sha256(delivery.topic.encode() + bytes(1) + payload).hexdigest()}"
         importance = _IMPORTANCE.get(header.command or "", Importance.COMMAND)

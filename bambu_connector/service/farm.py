@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -33,6 +33,7 @@ from bambu_connector.service.receipts import Reopened
 from bambu_connector.service.records import FileRecord, JobRecord, PrintRecord, Unreadable
 from bambu_connector.service.shelf import Shelf
 from bambu_connector.service.steps import Tools
+from bambu_connector.service.store import Opening
 from bambu_connector.service.tasks import Tasks
 from bambu_connector.service.voice import Voice
 from bambu_connector.translate.coalesce import Pacer
@@ -156,44 +157,64 @@ class Farm:
     def _remove_left_over(self) -> None:
         """Remove what jobs that are over left on this machine."""
         folder = self.config.connector.state_dir / "downloads"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        wanted = {f"job-{int(key)}" for key, _ in self._journal.all(records.JOB)}
-        for found in folder.iterdir():
-            if found.name.partition(".")[0] not in wanted:
-                found.unlink(missing_ok=True)
+        wanted = {f"job-{job.number}" for _, job in self._all(records.JOB, JobRecord.decode)}
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for found in folder.iterdir():
+                if found.is_file() and found.name.partition(".")[0] not in wanted:
+                    found.unlink(missing_ok=True)
+        except OSError as error:  # a full or a broken disk: printers are watched, and stopped, all the same
+            log.warning("%s cannot be tidied up: %s", folder, error.strerror)
 
     # -- after a restart -----------------------------------------------------------------------
 
-    def restore(self, *, resume: bool = True) -> None:
+    def restore(self, *, alone: bool = False, stops: bool = False) -> None:
         """Take up what an earlier process left; before `start`, or as soon as the journal can be read.
 
-        Without `resume` only what guards starts is: prints, starts that are out, files. The rest waits for the service.
+        `alone`, without the service, only what guards starts is taken up, of the printers that are here: prints, starts
+        that are out, files. Of other jobs only what is to be stopped: with `stops` they are here, and do not go on.
         """
+        if self._journal.opening is Opening.DAMAGED:
+            for unit in self.units.values():
+                unit.jobs.be_wary()
         units = {unit.config.serial: unit for unit in self.units.values()}
-        for _, file in self._all(records.FILE, FileRecord.decode):
+        self._restore_printers(units)
+        reopened = self.dispatcher.reopen(self._post)
+        for key, job in self._all(records.JOB, JobRecord.decode):
+            if not alone or (job.serial in units and (stops or job.out is not None)):
+                self._restore_job(key, job, units.get(job.serial), reopened.pop(job.receipt or "", None))
+        if not alone:
+            self.dispatcher.close_unanswered(reopened.values())
+            for unit in self.units.values():
+                unit.jobs.go_on()
+
+    def _restore_printers(self, units: Mapping[str, Unit]) -> None:
+        """Take up files, prints, and what was told of connections."""
+        for file in sorted((each for _, each in self._all(records.FILE, FileRecord.decode)), key=_age):
             if file.serial in units:
                 units[file.serial].shelf.restore(file)
         for serial, print_ in self._all(records.PRINT, PrintRecord.decode):
             if serial in units:
                 units[serial].jobs.restore_print(print_)
-        reopened = self.dispatcher.reopen(self._post)
-        for key, job in self._all(records.JOB, JobRecord.decode):
-            if resume or job.out is not None:
-                self._restore_job(key, job, units.get(job.serial), reopened.pop(job.receipt or "", None))
-        if resume:
-            self.dispatcher.close_unanswered(reopened.values())
-            for unit in self.units.values():
-                unit.jobs.go_on()
+                units[serial].printer.restored()
+        for serial, body in self._journal.all(records.ONLINE):
+            if serial in units and isinstance(body.get("told"), bool):
+                units[serial].printer.restore(body["told"])
 
     def _restore_job(self, key: str, job: JobRecord, unit: Unit | None, left: Reopened | None) -> None:
-        if unit is None:
+        if unit is None:  # it left the configuration: should it come back, nothing of ours is to haunt it
             self._journal.drop(records.JOB, key)
+            if job.out is not None:
+                self._journal.put(records.PRINT, job.serial, replace(job.out, is_certain=False).body())
+            elif job.wrote and job.file:
+                file = FileRecord(serial=job.serial, name=job.file, doomed=True)
+                self._journal.put(records.FILE, file.key, file.body())
             if left is not None:
-                self.dispatcher.close_unanswered([left])
+                self.dispatcher.close_unanswered([left], was_begun=job.out is not None)
             return
         unit.jobs.restore(job, left.command if left else None, left.reply if left else lambda _answer: None)
         if left is not None and left.command is None:
-            self.dispatcher.close_unanswered([left])
+            self.dispatcher.close_unanswered([left], was_begun=job.out is not None)
 
     def _all(self, kind: str, decode: Callable[[records.Body], T]) -> list[tuple[str, T]]:
         found = []
@@ -248,6 +269,8 @@ class Farm:
 
         With `hand_over` the next process goes on with the jobs that Printago sent.
         """
+        if hand_over:
+            self._wires.downloader.hand_over()
         for unit in self.units.values():
             unit.desk.clear()
         ending = [asyncio.create_task(unit.jobs.give_up(grace, hand_over=hand_over)) for unit in self.units.values()]
@@ -259,6 +282,10 @@ class Farm:
         for unit in self.units.values():
             unit.printer.session_closed(Unreachable("The connector was stopped."))
             unit.printer.fall_silent()
+
+
+def _age(file: FileRecord) -> float:
+    return file.kept_at
 
 
 def _missing(config: PrinterConfig) -> LinkError | None:

@@ -25,6 +25,7 @@ from bambu_connector.service.steps import Tools
 from bambu_connector.translate import events as told
 from bambu_connector.translate import guards
 from bambu_connector.translate import job as life
+from bambu_connector.translate.age import seconds_to_expiry
 from bambu_connector.translate.job import Kind
 from bambu_connector.translate.recognise import StartMark
 from bambu_connector.translate.start import Start, feed
@@ -44,6 +45,8 @@ class JobSteps:
         self._printer = tools.printer
         self._ledger = ledger
         self._transferring: Task | None = None
+        self.hands_over = False
+        """The process ends, and the next one goes on with what is broken off."""
 
     def is_transferring(self) -> bool:
         """A file is being written to the printer."""
@@ -83,14 +86,15 @@ class JobSteps:
             age = task.resumed.age(clock)
         if age is None:
             raise Expired(
-                "The connector's machine was off, and its clock is not set: nobody knows how old this job is."
-                " Send it again."
+                "The connector's machine was off, and its clock is not known to be right: nobody knows how old this job"
+                " is. Send it again."
             )
         if age > RESUME_S:
             raise Expired(f"The connector was away for {age / 60:.0f} min, and the job is too old to go on by itself.")
         printer = self._printer
         if await printer.waiters.until(lambda: printer.view, RESUME_S - age) is None:
             raise Expired("The connector was restarted, and the printer did not come back in 15 min.")
+        task.expires = clock.monotonic() + seconds_to_expiry(task.command, clock.wall())
         task.resumed = None
 
     async def check(self, task: Task) -> life.Event:
@@ -134,6 +138,8 @@ class JobSteps:
             self._printer.tell(told.Event("TransferFailed", transfer | {"error": str(error)}))
             raise
         except asyncio.CancelledError:
+            if self.hands_over:
+                raise
             self._printer.tell(told.Event("TransferFailed", transfer | {"error": "The transfer was broken off."}))
             raise
         finally:

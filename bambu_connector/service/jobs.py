@@ -28,8 +28,8 @@ from bambu_connector.service.prints import Prints
 from bambu_connector.service.records import JobRecord, PrintRecord
 from bambu_connector.service.starts import OutStart
 from bambu_connector.service.steps import Tools
-from bambu_connector.translate import age, guards
 from bambu_connector.translate import events as told
+from bambu_connector.translate import guards
 from bambu_connector.translate import job as life
 from bambu_connector.translate.job import Do, EndStops, Fail, Job, Kind, Phase, Succeed
 from bambu_connector.translate.start import feed, resolved, start_request
@@ -38,6 +38,7 @@ from bambu_connector.translate.status import NO_PROCESS, Process
 MAX_WAITING: Final = 100
 SWEEP_S: Final = 5.0  # a stop does not wait longer for a file to be removed; it is tried again later
 
+_ONLINE: Final = {"Connected": True, "Disconnected": False}
 _KINDS: Final = {orders.StartPrintBbl: Kind.PRINT, orders.DownloadGcode: Kind.STORE, orders.StartPrint: Kind.START}
 
 
@@ -73,6 +74,11 @@ class Jobs:
         self._prints = Prints(ledger, tools.shelf)
         self._quiet_until = -math.inf
         """Until then the printer is left alone, whatever became of our start."""
+        self._unannounced = False
+        """An earlier process started the print that runs, and had no time to tell."""
+        self._announced_in: int | None = None
+        """The number of the session in which the beginning of a print was told last."""
+        self._wary_until = -math.inf
         self._stopping = False
 
     # -- what others ask -----------------------------------------------------------------------
@@ -90,7 +96,7 @@ class Jobs:
     @property
     def start_is_unexplained(self) -> bool:
         """A start ended unknown, and nothing has explained it since."""
-        return self._prints.is_unexplained
+        return self._prints.is_unexplained or self._printer.clock.monotonic() < self._wary_until
 
     def is_transferring(self) -> bool:
         """A file is being written to the printer."""
@@ -137,7 +143,11 @@ class Jobs:
         return self._prints.late_end(view)
 
     def describe(self, event: told.Event) -> dict[str, Any]:
-        """Return an event's details; a print that a command started carries the command's ids."""
+        """Return an event's details, to be told now; a print that a command started carries the command's ids."""
+        if event.name == "PrintStarted":
+            self._announced_in = self._printer.sessions
+        if event.name in _ONLINE:
+            self._ledger.note_online(_ONLINE[event.name])
         return self._prints.describe(event)
 
     # -- taking jobs ---------------------------------------------------------------------------
@@ -209,9 +219,15 @@ class Jobs:
             return True
         return bool(printer.shown.report) and not printer.shown.is_inactive
 
-    def stop_unexplained(self) -> None:
-        """Have a start of unknown outcome stopped as soon as it is seen."""
-        self._prints.ask_stop()
+    def note_stop(self) -> None:
+        """A stop is sent: a start of unknown outcome is stopped as soon as it is seen, and what ends was cancelled."""
+        self._prints.note_stop()
+        self._printer.note_stop()
+
+    def forget_stop(self) -> None:
+        """Our stop had no effect: an end that follows later is not its doing."""
+        self._prints.forget_stop()
+        self._printer.forget_stop()
 
     async def give_up(self, grace: float, *, hand_over: bool = False) -> None:
         """The service stops: what has not been started ends now, a start that is out has `grace` seconds left.
@@ -219,7 +235,7 @@ class Jobs:
         With `hand_over` the journal keeps what has a receipt, for the next process to go on with.
         To be cancelled by whoever has waited long enough.
         """
-        self._stopping = True
+        self._stopping = self._steps.hands_over = True
         broken_off = []
         for task in reversed(self._tasks.copy()):  # the first last, so that no other is begun
             if task.job.phase in life.STARTING:
@@ -232,6 +248,9 @@ class Jobs:
         try:
             if broken_off:
                 await asyncio.wait(broken_off)
+            for task in self._tasks:
+                if task.out is None:  # it may have been noted that its start is about to be sent
+                    task.note(self._ledger)
             await self._printer.waiters.until(lambda: True if not self.start_is_out else None, grace)
         finally:
             for task in self._tasks.copy():
@@ -240,6 +259,10 @@ class Jobs:
         await self._sweep(grace)
 
     # -- after a restart -----------------------------------------------------------------------
+
+    def be_wary(self) -> None:
+        """Nobody remembers what was started: an earlier process may have, and the printer may not show it yet."""
+        self._wary_until = self._printer.clock.monotonic() + self._printer.traits.start_timeout
 
     def restore_print(self, record: PrintRecord) -> None:
         """Take up the print that a command began before the restart."""
@@ -266,13 +289,12 @@ class Jobs:
     def _task_of(
         self, record: JobRecord, command: Command, order: orders.JobOrder, answer: Callable[[Answer], None]
     ) -> Task:
-        clock = self._ledger.clock
         task = Task(
             command,
             order,
             record.number,
             waits_until=math.inf,  # how long it has waited is judged by its last step
-            expires=clock.monotonic() + age.seconds_to_expiry(command, clock.wall()),
+            expires=math.inf,  # judged anew as soon as the clock on the wall can be believed
             answer=answer,
             job=Job(record.kind, wrote=record.wrote),
             receipt=record.receipt,
@@ -303,7 +325,15 @@ class Jobs:
 
     def settle(self) -> None:
         """Look whether a print of ours has ended; its file goes."""
-        if self._prints.settle(self._printer.view, self._printer.clock.monotonic()):
+        view = self._printer.view
+        if self._unannounced and view is not None:
+            self._unannounced = False
+            if view.is_active and self._announced_in != self._printer.sessions:
+                self._printer.tell(told.Event("PrintStarted", {"job": told.job_of(view)}))
+        ended, late = self._prints.settle(self._printer.view, self._printer.clock.monotonic())
+        if late is not None:
+            self._printer.tell(late)
+        if ended:
             self._changed()
 
     def observe(self) -> None:
@@ -392,7 +422,8 @@ class Jobs:
         out = task.out
         assert out is not None, "a start that was not published has no outcome"
         if effect is Do.FOLLOW:
-            self._prints.follow(out.record)
+            self._prints.follow(out.record, is_restored=out.ticket is None)
+            self._unannounced = out.ticket is None
         else:
             out.settled = True
             self._prints.keep_watch(out)

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,8 @@ from bambu_connector.service.store import (
 )
 
 RETRY_S: Final = 5.0
-LAZY_S: Final = 1.0
+LAZY_S: Final = 10.0  # what is lost of it is sent again with the same id, and spares an SD card half of its writes
+PATIENCE_S: Final = 10.0  # an SD card that tidies up may take seconds
 JOB_NUMBERS: Final = 2**31 - 1  # P1S 01.10 clamps what does not fit a signed 32-bit integer
 _FILE: Final = "journal.db"
 _KEY: Final = "secret.key"
@@ -78,6 +79,10 @@ class Journal:
         self._timer: asyncio.TimerHandle | None = None
         self._next_key = 0
         self._last_job = 0
+        self._hangs = False
+        """The disk has not answered for long: nothing waits for it, and nothing is asked of it."""
+        self._anew = False
+        """The file is damaged: a new one is begun with the next batch, which holds everything."""
 
     @classmethod
     def open_in(cls, state_dir: Path, clock: Clock) -> "Journal":
@@ -173,8 +178,14 @@ class Journal:
         self._schedule(0.0)
         return Seen.NEW
 
+    def was_noted(self, key: str) -> bool:
+        """Say whether a command came to this process, not long ago."""
+        return _digest(key.encode("utf-8", "replace")) in self._recent
+
     def _look_up(self, name: bytes) -> bytes | None:
-        if not self._is_open or (self.opening is Opening.NEW and len(self._recent) < REMEMBER_AT_LEAST):
+        if not self._is_open or self._hangs:
+            return None
+        if self.opening is Opening.NEW and len(self._recent) < REMEMBER_AT_LEAST:
             return None  # nothing is there that is not among the recent ones
         try:
             return self._store.digest(name)
@@ -194,7 +205,9 @@ class Journal:
 
     def when_safe(self, callback: Callable[[], None]) -> None:
         """Call back once everything so far is on disk; also when the disk refuses, for then nothing better comes."""
-        if self._pending:
+        if self._hangs:
+            asyncio.get_running_loop().call_soon(callback)
+        elif self._pending:
             self._waiting.append(callback)
             self._schedule(0.0)
         elif self._writing is not None:
@@ -234,8 +247,7 @@ class Journal:
     def _let_go(self, loop: asyncio.AbstractEventLoop) -> None:
         """Nothing can be written: nobody is to wait for it, and it is tried again before long."""
         waiting, self._waiting = self._waiting, []
-        for callback in waiting:
-            loop.call_soon(callback)
+        self._call(waiting)
         if self._timer is None:
             self._timer = loop.call_later(RETRY_S, self._write)
 
@@ -244,69 +256,75 @@ class Journal:
         batch, self._pending = self._pending, Batch()
         self._writing, self._waiting = self._waiting, []
         work = self._save if self._is_open else self._open_late
-        writing = asyncio.get_running_loop().run_in_executor(self._thread, work, batch)
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(PATIENCE_S, self._hang)
+        writing = loop.run_in_executor(self._thread, work, batch)
+        writing.add_done_callback(lambda _future: patience.cancel())
         writing.add_done_callback(partial(self._written, batch))
 
-    def _save(self, batch: Batch) -> tuple[Batch, StoreFailed | None, Mapping[RecordKey, bytes] | None]:
-        """Write a batch, in the thread."""
-        try:
-            self._store.commit(batch)
-        except StoreFailed as error:
-            if not error.damaged:
-                return batch, error, None
-            return self._save_anew(batch, error)
-        return batch, None, None
+    def _hang(self) -> None:
+        """A write takes so long that nobody can be left waiting for it; should it ever end, all is well again."""
+        self._hangs = True
+        self._fail(StoreFailed(f"the disk has not answered for {PATIENCE_S:.0f} s"))
+        waiting = [*(self._writing or ()), *self._waiting]
+        self._writing, self._waiting = [], []
+        self._call(waiting)
 
-    def _save_anew(
-        self, batch: Batch, error: StoreFailed
-    ) -> tuple[Batch, StoreFailed | None, Mapping[RecordKey, bytes] | None]:
-        """The file is damaged: everything that is known goes into a new one."""
-        log.error("the journal is damaged (%s): it is put aside, and everything known is written into a new one", error)
-        now = self._clock.wall()
-        known = [Received(name, digest, Importance.START, now) for name, digest in list(self._recent.items())]
-        whole = Batch({**self._records, **batch.records}, [*known, *batch.commands])
-        try:
+    def _save(self, batch: Batch) -> None:
+        """Write a batch, in the thread. Raises StoreFailed."""
+        if self._anew:
             self._store.begin_anew()
-            self._store.commit(whole)
-        except StoreFailed as again:
-            return whole, again, None
-        return batch, None, None
+        self._store.commit(batch)
+        self._anew = False
 
-    def _open_late(self, batch: Batch) -> tuple[Batch, StoreFailed | None, Mapping[RecordKey, bytes] | None]:
-        try:
-            if self._found is None:
-                self.opening, self._found = self._store.open()
-            self._store.commit(batch)
-        except StoreFailed as error:
-            return batch, error, None
-        except ConfigError as error:
-            return batch, StoreFailed(str(error)), None
-        return batch, None, self._found
+    def _open_late(self, batch: Batch) -> None:
+        if self._found is None:
+            self.opening, self._found = self._store.open()
+        self._store.commit(batch)
 
-    def _written(
-        self, batch: Batch, future: "asyncio.Future[tuple[Batch, StoreFailed | None, Mapping[RecordKey, bytes] | None]]"
-    ) -> None:
+    def _written(self, batch: Batch, future: "asyncio.Future[None]") -> None:
         waiting, self._writing = self._writing or [], None
-        bug, error, found = future.exception(), None, None
-        if bug is None:
-            batch, error, found = future.result()
-        else:  # whoever waits for the disk must not wait for ever
-            log.debug("a bug in writing the journal", exc_info=bug)
-            error = StoreFailed(f"a bug: {bug!r}")
+        self._hangs = False
+        error = future.exception()
         if error is not None:
-            later = self._pending
-            self._pending = Batch(batch.records | later.records, [*batch.commands, *later.commands])
-            self._fail(error)
+            was_sound = not self._anew
+            self._not_written(batch, error)
+            if self._anew and was_sound:  # a new file is begun at once: what waits goes on waiting for that
+                self._waiting = [*waiting, *self._waiting]
+                self._write()
+                return
         else:
             self._recover()
-        if found is not None:
-            self._is_open = True
-            self._load(found)
-            self.on_late_opening()
-        for callback in waiting:
-            callback()
+            if not self._is_open:
+                self._is_open = True
+                self._load(self._found or {})
+                self.on_late_opening()
+        self._call(waiting)
         if self._pending or error is not None:
             self._schedule(0.0)
+
+    @staticmethod
+    def _call(waiting: Iterable[Callable[[], None]]) -> None:
+        """Call back, each by itself: a bug in one must not cost the others."""
+        for callback in waiting:
+            asyncio.get_running_loop().call_soon(callback)
+
+    def _not_written(self, batch: Batch, error: BaseException) -> None:
+        later = self._pending
+        self._pending = Batch(batch.records | later.records, [*batch.commands, *later.commands])
+        if isinstance(error, StoreFailed) and error.damaged and self._is_open and not self._anew:
+            log.error(
+                "the journal is damaged (%s): it is put aside, and everything known is written into a new one", error
+            )
+            self._anew = True
+            now = self._clock.wall()
+            known = [Received(name, digest, Importance.START, now) for name, digest in self._recent.items()]
+            self._pending = Batch({**self._records, **self._pending.records}, [*known, *self._pending.commands])
+            return
+        if not isinstance(error, StoreFailed | ConfigError):  # whoever waits for the disk must not wait for ever
+            log.debug("a bug in writing the journal", exc_info=error)
+            error = StoreFailed(f"a bug: {error!r}")
+        self._fail(StoreFailed(str(error)))
 
     def _fail(self, error: StoreFailed) -> None:
         if self.trouble is None:

@@ -38,6 +38,10 @@ class Ledger:
         else:
             self._journal.put(records.PRINT, self.serial, record.body())
 
+    def note_online(self, is_online: bool) -> None:
+        """`Connected` or `Disconnected` was told."""
+        self._journal.put(records.ONLINE, self.serial, {"told": is_online})
+
     def note_file(self, record: FileRecord) -> None:
         """A file of ours is on the printer, and stays, or is to go."""
         self._journal.put(records.FILE, record.key, record.body())

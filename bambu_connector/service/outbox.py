@@ -39,6 +39,7 @@ class Outbox:
 
     def restore(self) -> None:
         """Take up what an earlier process could not deliver."""
+        found: dict[str, Message] = {}
         for key, body in self._journal.all(records.MESSAGE):
             if key in self._waiting:
                 continue
@@ -48,13 +49,13 @@ class Outbox:
                 log.error("an undelivered message cannot be read and is lost: %s", error)  # noqa: TRY400 - no bug
                 self._journal.drop(records.MESSAGE, key)
                 continue
-            self._waiting[key] = message
+            found[key] = message
             self._events += message.type is MessageType.EVENT
-        self._waiting = OrderedDict(sorted(self._waiting.items()))
+        self._waiting = OrderedDict(sorted((found | self._waiting).items()))
+        self._unsent.extendleft(reversed(found))
         if self._waiting:
             self._empty.clear()
-            if self._connection is not None:
-                self.connected(self._connection)
+        self._send()
 
     def post(self, message: Message) -> None:
         """Send a message, or keep it until there is a connection."""
@@ -72,8 +73,9 @@ class Outbox:
 
     def _is_safe(self, key: str) -> None:
         self._unsafe.discard(key)
-        self._unsent.append(key)
-        self._send()
+        if self._connection is not None:
+            self._unsent.append(key)
+            self._send()
 
     def _limit(self, message: Message) -> None:
         if message.type is not MessageType.EVENT:

@@ -82,6 +82,9 @@ class Downloader(Protocol):
     async def fetch(self, url: Secret, target: Path, progress: Progress) -> Downloaded:
         """Stream `url` into `target`, resuming after breaks; raises DownloadFailed."""
 
+    def hand_over(self) -> None:
+        """Leave what is not whole from now on for the next process to go on with."""
+
 
 class PrintagoConnection(Protocol):
     """One MQTT session with Printago's broker, used once."""

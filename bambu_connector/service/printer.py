@@ -383,6 +383,15 @@ class Printer:
         else:
             self._schedule()
 
+    def restore(self, told_online: bool) -> None:
+        """Take up what was told of the connection before the restart."""
+        self._tracker.resume(told_online)
+
+    def restored(self) -> None:
+        """The print of a command became known while reports were coming already: it may have ended long ago."""
+        late = None if self.view is None else self.work.late_end(self.view)
+        self._tell([late] if late else [])
+
     def note_stop(self) -> None:
         """We sent a stop: how the print ends is known to be a cancellation."""
         self._tracker.note_stop()

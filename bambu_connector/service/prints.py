@@ -1,5 +1,6 @@
 """The prints that commands of ours began: watched until they end, told with the command's ids, on disk until told."""
 
+import math
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from bambu_connector.service.records import PrintRecord
 from bambu_connector.service.shelf import Shelf
 from bambu_connector.service.starts import Followed, OutStart, Starts, Unexplained
 from bambu_connector.translate import events as told
-from bambu_connector.translate.recognise import is_print_of
+from bambu_connector.translate.recognise import StartMark, is_print_of
 
 END_WAIT_S: Final = 30.0  # the event that tells the end of a print comes a few seconds after it, or never
 
@@ -25,6 +26,7 @@ class Prints:
         self._ended: tuple[Followed, float] | None = None
         """The one that ended last, and when, as long as no event has told its end."""
         self._told_end: Followed | None = None
+        self._told_at = -math.inf
 
     @property
     def is_unexplained(self) -> bool:
@@ -43,13 +45,26 @@ class Prints:
 
     # -- how one begins ------------------------------------------------------------------------
 
-    def follow(self, record: PrintRecord) -> None:
-        """A print of ours runs."""
-        self._starts.followed, self._starts.unexplained = Followed(record), None
+    def follow(self, record: PrintRecord, *, is_restored: bool = False) -> None:
+        """A print of ours runs, or has run; `is_restored`: an earlier process started it."""
+        self._leave_behind(record)
+        self._starts.followed, self._starts.unexplained = Followed(record, is_restored=is_restored), None
         self._ledger.note_print(record)
+
+    def _leave_behind(self, record: PrintRecord) -> None:
+        """A print of ours has begun, or may have, where another had been idle for a moment: that one is over."""
+        followed = self._starts.followed
+        if followed is None or followed.mark == record.mark:
+            return
+        self._starts.followed = None
+        if followed is not self._told_end:
+            self._ended = followed, self._ledger.clock.monotonic()
+        if followed.file is not None and followed.file != record.mark.file:
+            self._shelf.doom(followed.file)
 
     def keep_watch(self, out: OutStart, *, stop_asked: bool = False) -> None:
         """A start has an unknown outcome."""
+        self._leave_behind(out.record)
         unexplained = Unexplained(out, self._ledger.clock.monotonic(), stop_asked)
         self._starts.unexplained = unexplained
         self._ledger.note_print(unexplained.record)
@@ -57,24 +72,37 @@ class Prints:
     def restore(self, record: PrintRecord, start_timeout: float) -> None:
         """Take up the print that a command began before a restart."""
         if record.is_certain:
-            self._starts.followed = Followed(record)
+            self._starts.followed = Followed(record, is_restored=True)
         else:
             self.keep_watch(self.restored_start(record, start_timeout), stop_asked=record.stop_asked)
 
     def restored_start(self, record: PrintRecord, start_timeout: float) -> OutStart:
         """Return a start that an earlier process published, as one whose outcome is waited for."""
-        clock = self._ledger.clock
-        age = record.published.age(clock)
+        clock, published = self._ledger.clock, record.published
+        age = published.age(clock)
+        if age is None and published.boot != clock.boot():
+            age = clock.since_boot()  # at least: it was before this machine began to run
         return OutStart(
             record, None, clock.monotonic() + start_timeout, settled=age is not None and age >= start_timeout
         )
 
-    def ask_stop(self) -> None:
-        """Have a start of unknown outcome stopped as soon as it is seen."""
-        unexplained = self._starts.unexplained
+    def note_stop(self) -> None:
+        """A stop is sent: a start of unknown outcome is stopped when it is seen, a print that ends is cancelled."""
+        unexplained, followed = self._starts.unexplained, self._starts.followed
         if unexplained is not None:
             unexplained.stop_asked = True
             self._ledger.note_print(unexplained.record)
+        elif followed is not None:
+            self._mark(followed, stop_asked=True)
+
+    def forget_stop(self) -> None:
+        """Our stop had no effect on the print that runs."""
+        if self._starts.followed is not None:
+            self._mark(self._starts.followed, stop_asked=False)
+
+    def _mark(self, followed: Followed, *, stop_asked: bool) -> None:
+        followed.record = replace(followed.record, stop_asked=stop_asked)
+        self._ledger.note_print(followed.record)
 
     # -- what the printer shows ----------------------------------------------------------------
 
@@ -91,44 +119,38 @@ class Prints:
         self._ledger.note_print(followed.record if followed else None)
         return unexplained.stop_asked and followed is not None and view is not None and view.is_active
 
-    def settle(self, view: View | None, now: float) -> bool:
-        """Look whether the print has ended; its file goes. True when it has."""
+    def settle(self, view: View | None, now: float) -> tuple[bool, told.Event | None]:
+        """Look whether the print has ended; its file goes. Return whether it has, and an end that nobody told."""
         ending = self._starts.followed
         for name in self._starts.follow(view, now):
             self._shelf.doom(name)
         if ending is None or self._starts.followed is ending:
-            return False
-        if ending is self._told_end or (view is not None and view.is_active):
+            return False, None
+        if ending is self._told_end or view is None or view.is_active:
             self._ledger.note_print(None)  # where another print is active, nobody saw how this one ended
-        else:  # its end must be told yet, by the next process if it has to be
-            self._ledger.note_print(replace(ending.record, file=None))
-            self._ended = ending, now
-        return True
+            return True, None
+        self._ledger.note_print(replace(ending.record, file=None))  # its end must be told yet
+        self._ended = ending, now
+        # What an earlier process began, and what idleness alone shows ended, is no change that an event could tell.
+        unseen = view.state is GcodeState.IDLE or ending.is_restored
+        return True, _end_of(ending, view) if unseen and now - self._told_at > END_WAIT_S else None
 
     # -- what is told --------------------------------------------------------------------------
 
     def late_end(self, view: View) -> told.Event | None:
-        """Return the end of the print, when the first report of a session shows it ended."""
+        """Return the end of the print, when the first report of a session shows it ended; idleness must last first."""
         followed = self._starts.followed
-        if followed is None or not is_print_of(followed.mark, view):
+        if followed is None or view.state is GcodeState.IDLE or not is_print_of(followed.mark, view):
             return None
-        details = {"job": told.job_of(view), "late": True}
-        match view.state:
-            case GcodeState.FINISH:
-                return told.Event("PrintDone", details, terminal=True)
-            case GcodeState.FAILED:
-                name = "PrintCancelled" if view.print_error in CANCELLED else "PrintFailed"
-                return told.Event(name, details | {"print_error": view.print_error_text}, terminal=True)
-            case _:
-                return None
+        return _end_of(followed, view) if view.is_inactive else None
 
     def describe(self, event: told.Event) -> dict[str, Any]:
         """Return an event's details; a print that a command started carries the command's ids."""
-        # An end may be told a moment after it was seen: what ended last is what it speaks of.
-        ended = self._ended[0] if self._ended and event.terminal else None
+        # An end may be told a moment after it was seen: then it speaks of what ended last.
+        ended = self._ended[0] if self._ended and event.terminal and _is_about(event, self._ended[0]) else None
         followed = ended or self._starts.followed
         if event.terminal:
-            self._told_end = followed
+            self._told_end, self._told_at = followed, self._ledger.clock.monotonic()
         if event.terminal or event.name == "PrintStarted":
             self._close_ended()
         details = event.details
@@ -142,3 +164,23 @@ class Prints:
         if self._ended is not None and self._starts.followed is None and self._starts.unexplained is None:
             self._ledger.note_print(None)
         self._ended = None
+
+
+def _is_about(event: told.Event, followed: Followed) -> bool:
+    name = event.details.get("job", {}).get("task_name")
+    return name in (None, followed.mark.name)
+
+
+def _end_of(followed: Followed, view: View) -> told.Event:
+    """Return the end of a print that was not seen to end, as far as the printer shows how it did."""
+    record = followed.record
+    job = told.job_of(view) if is_print_of(record.mark, view) else _job_of(record.mark)
+    details: dict[str, Any] = {"job": job, "late": True}
+    if view.state is GcodeState.FINISH:
+        return told.Event("PrintDone", details, terminal=True)
+    name = "PrintCancelled" if record.stop_asked or view.print_error in CANCELLED else "PrintFailed"
+    return told.Event(name, details | {"print_error": view.print_error_text}, terminal=True)
+
+
+def _job_of(mark: StartMark) -> dict[str, Any]:
+    return {"file": mark.file, "task_name": mark.name, "percent": None, "layer": None}

@@ -19,6 +19,8 @@ JOB: Final = "job"
 """Jobs that have not ended, by number."""
 PRINT: Final = "print"
 """The print that a command of ours started (or may have started), by serial."""
+ONLINE: Final = "online"
+"""Which of `Connected` and `Disconnected` was told last, by serial."""
 FILE: Final = "file"
 """Our files on printers' storage that are not those of a job under way, by serial and name."""
 
@@ -242,7 +244,10 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRecord:
-    """A file of ours on a printer: left on purpose by `download_gcode`, or doomed. `size` in bytes."""
+    """A file of ours on a printer: left on purpose by `download_gcode`, or doomed.
+
+    `size` in bytes; `kept_at` in seconds since the epoch, for the oldest to go first.
+    """
 
     serial: str
     name: str
@@ -250,6 +255,7 @@ class FileRecord:
     requested: str = ""
     size: int = 0
     md5: str = ""
+    kept_at: float = 0.0
 
     @property
     def key(self) -> str:
@@ -265,6 +271,7 @@ class FileRecord:
             "requested": self.requested,
             "size": self.size,
             "md5": self.md5,
+            "kept_at": self.kept_at,
         }
 
     @classmethod
@@ -277,4 +284,5 @@ class FileRecord:
             requested=_is(body.get("requested", ""), str),
             size=_is(body.get("size", 0), int),
             md5=_is(body.get("md5", ""), str),
+            kept_at=float(_is(body.get("kept_at", 0.0), float, int)),
         )

@@ -82,6 +82,7 @@ class Shelf:
                 requested=stored.requested,
                 size=stored.size,
                 md5=stored.md5,
+                kept_at=self._ledger.clock.wall(),
             )
         )
 

@@ -108,6 +108,7 @@ class Followed:
 
     record: PrintRecord
     idle_since: float | None = None
+    is_restored: bool = False
 
     @property
     def mark(self) -> StartMark:

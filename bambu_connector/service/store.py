@@ -24,6 +24,7 @@ REMEMBER_AT_MOST: Final = 200_000  # of each importance: 20 MB; a flood of new i
 PRUNE_EVERY: Final = 1_000
 LOCK_WAIT_S: Final = 5.0
 _WAL_BYTES: Final = 4 << 20
+_SET_META: Final = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
 _PRUNE: Final = (
     "DELETE FROM commands WHERE importance = :importance AND seen_at < :before AND number <="
     " (SELECT number FROM commands WHERE importance = :importance ORDER BY number DESC LIMIT 1 OFFSET :newest)"
@@ -150,7 +151,8 @@ class SqliteStore:
         self._steps = steps
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
-        self._since_pruning = 0
+        self._since_pruning = PRUNE_EVERY  # also where each life is short
+        self._was_put_aside = False
 
     def open(self) -> tuple[Opening, Mapping[RecordKey, bytes]]:
         """Open the file, or begin one; a damaged one is put aside. Raises StoreFailed.
@@ -217,7 +219,9 @@ class SqliteStore:
             for step in self._steps[version:]:
                 for statement in step.statements:
                     writer.execute(statement)
-                writer.execute("INSERT OR REPLACE INTO meta VALUES ('readable_from', ?)", (step.readable_from,))
+                writer.execute(
+                    "INSERT OR REPLACE INTO meta (name, value) VALUES ('readable_from', ?)", (step.readable_from,)
+                )
             if version < len(self._steps):
                 writer.execute(f"PRAGMA user_version = {len(self._steps)}")
         return opening
@@ -246,14 +250,19 @@ class SqliteStore:
             gone = [key for key, body in batch.records.items() if body is None]
             kept = [(*key, body) for key, body in batch.records.items() if body is not None]
             writer.executemany("DELETE FROM records WHERE kind = ? AND key = ?", gone)
-            writer.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?)", kept)
+            # Columns by name, and no row replaced: the next version may have added some.
+            writer.executemany(
+                "INSERT INTO records (kind, key, body) VALUES (?, ?, ?)"
+                " ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
+                kept,
+            )
             writer.executemany(
                 "INSERT INTO commands (key, digest, importance, seen_at) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (key) DO UPDATE SET seen_at = excluded.seen_at",
                 [(each.key, each.digest, each.importance.name, each.wall) for each in batch.commands],
             )
         self._since_pruning += len(batch.commands)
-        if self._since_pruning >= PRUNE_EVERY:
+        if batch.commands and self._since_pruning >= PRUNE_EVERY:
             self._since_pruning = 0
             self._prune(writer, max(each.wall for each in batch.commands))
 
@@ -267,15 +276,22 @@ class SqliteStore:
 
     def digest(self, key: bytes) -> bytes | None:
         """Return what is remembered of a command; None when it is not. Raises StoreFailed."""
-        if self._reader is None:
+        reader = self._reader  # taken once: the thread may close it
+        if reader is None:
             raise StoreFailed("it is closed")
-        reader = self._reader
         row = _guarded(lambda: reader.execute("SELECT digest FROM commands WHERE key = ?", (key,)).fetchone())
         return None if row is None else bytes(row[0])
 
     def begin_anew(self) -> None:
-        """Put the file aside, named by the time, and begin an empty one. Raises StoreFailed."""
+        """Put the file aside, named by the time, and begin an empty one. Raises StoreFailed.
+
+        Called again after it failed, it goes on where that was: what lies there then is a beginning of the new file.
+        """
         self._let_go()
+        if self._was_put_aside:
+            self._open()
+            self._was_put_aside = False
+            return
         aside = self.path.with_name(f"{self.path.name}.damaged-{time.time():.0f}")
 
         def move() -> None:
@@ -284,7 +300,9 @@ class SqliteStore:
                     self.path.with_name(f"{self.path.name}{ending}").replace(f"{aside}{ending}")
 
         _guarded(move)
+        self._was_put_aside = True
         self._open()
+        self._was_put_aside = False
 
     def close(self, *, in_order: bool) -> None:
         """Close; `in_order`: note that everything that was received is there. Raises StoreFailed."""
@@ -293,7 +311,7 @@ class SqliteStore:
         writer = self._writer
         try:
             if in_order:
-                _guarded(lambda: writer.execute("INSERT OR REPLACE INTO meta VALUES ('closed', 1)"))
+                _guarded(lambda: writer.execute(_SET_META, ("closed", 1)))
         finally:
             self._let_go()
 

@@ -61,6 +61,10 @@ class EventTracker:
         self._told_online: bool | None = None
         self._offline_since: float | None = None
 
+    def resume(self, told_online: bool) -> None:
+        """Go on after a restart: what was told of the connection is not told again."""
+        self._told_online = told_online
+
     # -- the connection ------------------------------------------------------------------------
 
     def online(self, is_online: bool, now: float) -> list[Event]:

@@ -97,8 +97,12 @@ class GatedExecutor(InlineExecutor):
         future: Future[T] = Future()
 
         def do() -> None:
-            if future.set_running_or_notify_cancel():
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
                 future.set_result(work(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001 - as every executor does
+                future.set_exception(error)
 
         self._waiting.append(do)
         return future
@@ -194,6 +198,10 @@ class FakeDownloader:
         self.offers: dict[str, bytes | Exception] = {}
         self.gate = Gate()
         self.fetched: list[str] = []
+        self.hands_over = False
+
+    def hand_over(self) -> None:
+        self.hands_over = True
 
     async def fetch(self, url: Secret, target: Path, progress: Progress) -> Downloaded:
         self.fetched.append(url.reveal())

@@ -11,6 +11,7 @@ import pytest
 from bambu_connector.errors import Unreachable
 from bambu_connector.service import records
 from bambu_connector.service.job_steps import CLOCK_WAIT_S, NOTE_S, RESUME_S
+from bambu_connector.service.journal import PATIENCE_S
 from bambu_connector.service.records import JobRecord
 from bambu_connector.service.shelf import RETRY_S
 from bambu_connector.service.store import StoreFailed
@@ -99,7 +100,7 @@ async def test_no_step_begins_before_the_disk_has_it(tmp_path: Path) -> None:
         b.wires.files.is_closed = lambda: True
         b.farm._journal._thread = b.wires.files
         job = b.deliver(START, {"url": URL})
-        await pass_time(30)
+        await pass_time(PATIENCE_S - 1)
         assert b.wires.downloader.fetched == []
         b.wires.files.open()
         assert (await job.answered()).code == "success"

@@ -12,7 +12,7 @@ from bambu_connector.errors import ConfigError, Internal
 from bambu_connector.sealing import Sealer
 from bambu_connector.service import journal as module
 from bambu_connector.service.clock import SystemClock
-from bambu_connector.service.journal import JOB_NUMBERS, LAZY_S, RETRY_S, Journal, Seen
+from bambu_connector.service.journal import JOB_NUMBERS, LAZY_S, PATIENCE_S, RETRY_S, Journal, Seen
 from bambu_connector.service.store import Batch, Importance, Opening, SqliteStore, StoreFailed
 from tests.service.fakes import FakeClock, FakeStore, GatedExecutor
 from tests.simulated import InlineExecutor, simulated, until
@@ -596,3 +596,68 @@ def test_a_real_file_that_is_damaged_while_it_is_used_is_put_aside_and_nothing_i
     assert connection.execute("SELECT count(*) FROM records WHERE kind = 'job'").fetchone() == (201,)
     assert connection.execute("SELECT count(*) FROM commands").fetchone() == (1,)
     connection.close()
+
+
+@simulated
+async def test_a_disk_that_hangs_keeps_nobody_waiting_and_is_forgiven_when_it_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, thread = FakeStore(), Slow()
+    journal = journal_on(store, thread)
+    thread.hold()
+    journal.put("job", "a", {"n": 1})
+    called: list[str] = []
+    journal.when_safe(lambda: called.append("first"))
+    await asyncio.sleep(PATIENCE_S / 2)
+    journal.put("job", "b", {"n": 1})
+    journal.when_safe(lambda: called.append("second"))
+    assert called == []
+    await asyncio.sleep(PATIENCE_S)
+    assert called == ["first", "second"]
+    with pytest.raises(Internal, match="has not answered"):
+        journal.require_disk()
+    thread.open()
+    await until(lambda: not journal.trouble)
+    await journal.secure()
+    assert records(store) == {A: b'{"n":1}', ("job", "b"): b'{"n":1}'}
+    assert len(told(caplog)) == 2
+
+
+class Broken(FakeStore):
+    """A file that is damaged, on a disk that has no room for a new one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.new_ones = 0
+        self.has_room = False
+
+    def commit(self, batch: Batch) -> None:
+        if self.new_ones == 0:
+            raise StoreFailed("malformed", damaged=True)
+        super().commit(batch)
+
+    def begin_anew(self) -> None:
+        self.new_ones += 1
+        if not self.has_room:
+            raise FULL
+        super().begin_anew()
+
+
+@simulated
+async def test_a_damaged_file_on_a_full_disk_is_told_once_and_costs_no_more_each_time(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = Broken()
+    journal = journal_on(store)
+    for number in range(50):
+        note(journal, f"c{number}")
+    journal.put("job", "a", {"n": 1})
+    await asyncio.sleep(300)
+    waiting = len(journal._pending.commands)
+    await asyncio.sleep(300)
+    assert len(journal._pending.commands) == waiting <= 100
+    assert len(told(caplog)) == 2
+    store.has_room = True
+    await until(lambda: not journal.trouble)
+    assert A in records(store)
+    assert len(store.digests) == 50

@@ -121,6 +121,7 @@ OPTIONAL = {
     "requested",
     "size",
     "md5",
+    "kept_at",
 }
 
 

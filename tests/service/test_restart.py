@@ -16,6 +16,8 @@ from bambu_connector.config.tree import Printago
 from bambu_connector.errors import Unreachable
 from bambu_connector.links.wire import Delivery
 from bambu_connector.printago.messages import timestamp_text
+from bambu_connector.service.farm import Farm, topics_of
+from bambu_connector.service.outbox import Outbox
 from bambu_connector.service.store import Opening
 from bambu_connector.service.supervisor import Supervisor
 from tests.service.bench import FILE, URL, config_of, printer_config
@@ -25,6 +27,7 @@ from tests.simulated import simulated, until
 
 Fields = dict[str, Any]
 START: Final = "printer_control/start_print_bbl"
+STOP: Final[Fields] = {"type": "printer_control", "action": "stop_print", "parameters": {}}
 PRINTAGO: Final = Printago(host="broker.example", port=1883, tls=None, username=None, password=None, client_id="bench")
 
 
@@ -467,3 +470,199 @@ async def test_a_short_look_at_the_journal_does_not_make_a_broken_off_life_look_
     await _quiet(world, "h1")
     assert world.ending("h1") == "expired"
     await world.end()
+
+
+# -- events across lives ---------------------------------------------------------------------------
+
+
+@simulated
+async def test_what_was_told_of_the_connection_is_not_told_again_by_every_life(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for _ in range(3):
+        await world.begin()
+        await asyncio.sleep(5)
+        await world.kill()
+    names = [each["event"] for each in world.events()]
+    assert names.count("Connected") == 1
+    world.printer.refusal = Unreachable("It is off.")
+    await world.begin()
+    await asyncio.sleep(60)
+    assert [each["event"] for each in world.events()] == ["Connected", "Disconnected"]
+    await world.end()
+
+
+@simulated
+async def test_a_start_that_an_earlier_life_sent_is_told_as_begun_once(tmp_path: Path) -> None:
+    world = World(tmp_path, faults=("slow-start=60",))
+    await world.begin()
+    world.start()
+    await world.kill_when(lambda: world.printer.starts)
+    await world.begin()
+    await _quiet(world)
+    await until(world.terminal, 900)
+    names = [each["event"] for each in world.events()]
+    assert names.count("PrintStarted") == names.count("PrintDone") == 1
+    started = next(each for each in world.events() if each["event"] == "PrintStarted")
+    assert started["job"]["command_id"] == "c1"
+    await world.end()
+
+
+@simulated
+async def test_a_stop_that_worked_while_the_service_died_is_told_as_a_cancellation(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.begin()
+    world.start()
+    await _quiet(world)
+    world.printer.loses = lambda message: "stop" in str(message)
+    world.command("printer_control/stop_print", command_id="s1")
+    await asyncio.sleep(1)
+    await world.kill()
+    world.printer.stands_still = True
+    world.printer.change(gcode_state="FAILED", print_error=0)
+    await world.begin()
+    await until(world.terminal, 120)
+    (end,) = world.terminal()
+    assert (end["event"], end["late"]) == ("PrintCancelled", True)
+    await world.end()
+
+
+@simulated
+async def test_an_orderly_end_between_the_note_of_a_start_and_the_start_is_no_start(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.begin()
+    world.start()
+    ending: list[asyncio.Task[None]] = []
+
+    def end() -> None:
+        if not ending and any(b'"phase":"OUT"' in body for body in world.store.records.values()):
+            ending.append(asyncio.create_task(world.supervisor.farm.units["left"].jobs.give_up(1.0, hand_over=True)))
+
+    world.store.committed = end
+    await until(lambda: ending, 100)
+    await world.end()
+    assert world.printer.starts == []
+    assert not any(b'"phase":"OUT"' in body for body in world.store.records.values())
+    await world.begin()
+    await _quiet(world)
+    assert world.ending() == "success"
+    assert len(world.printer.starts) == 1
+    await world.end()
+
+
+@simulated
+async def test_an_orderly_end_in_an_upload_tells_no_failure_of_what_goes_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.begin()
+    world.printer.storage.gates["put"].close()
+    world.start()
+    await until(lambda: world.files, 100)
+    await world.end()
+    world.printer.storage.gates["put"].open()
+    await world.begin()
+    await _quiet(world)
+    assert world.ending() == "success"
+    assert "TransferFailed" not in [each["event"] for each in world.events()]
+    await world.end()
+
+
+# -- a command line beside it, and a farm that changed ---------------------------------------------
+
+
+@simulated
+async def test_the_command_line_alone_touches_neither_the_jobs_of_other_printers_nor_those_of_its_own(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, faults=("slow-start=60",))
+    await world.begin()
+    world.start()
+    await world.kill_when(lambda: world.printer.starts)
+    for printers in ((), world._config.printers):
+        journal = fake_journal(tmp_path, world.clock, world.store)
+        only = replace(world._config, printers=tuple(printers), printago=None)
+        farm = Farm(only, world.wires, journal=journal, post=lambda _message: None, clock=world.clock)
+        farm.restore(alone=True)
+        farm.start()
+        await asyncio.sleep(2)
+        await farm.stop(1.0, hand_over=True)
+        await journal.close(heard_broker=False)
+    await world.begin()
+    await _quiet(world)
+    assert world.ending() == "success"
+    await until(lambda: not world.files, 900)
+    assert len(world.printer.starts) == 1
+    await world.end()
+
+
+@simulated
+async def test_a_stop_by_the_command_line_alone_ends_the_job_that_the_service_left(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.begin()
+    world.printer.storage.gates["put"].close()
+    world.start()
+    await world.kill_when(lambda: world.files)
+    world.printer.storage.gates["put"].open()
+    journal = fake_journal(tmp_path, world.clock, world.store)
+    alone = replace(world._config, printago=None)
+    outbox = Outbox(topics_of(alone).message, journal)
+    farm = Farm(alone, world.wires, journal=journal, post=outbox.post, clock=world.clock)
+    farm.restore(alone=True, stops=True)
+    farm.start()
+    await until(lambda: farm.units["left"].printer.view is not None)
+    answers = [each async for each in farm.carry_out("left", STOP)]
+    assert answers[-1]["answer"]["type"] == "success"
+    await farm.stop(1.0, hand_over=True)
+    await journal.close(heard_broker=False)
+    assert world.files == set()
+    await world.begin()
+    await _quiet(world)
+    assert world.ending() == "cancelled"
+    assert world.printer.starts == []
+    await world.end()
+
+
+@simulated
+async def test_where_nobody_remembers_what_was_started_no_start_follows_before_the_printer_must_have_shown_it(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, faults=("slow-start=100",))
+    await world.begin()
+    world.start()
+    await world.kill_when(lambda: world.printer.starts)
+    world.store.records.clear()
+    world.store.digests.clear()
+    world.store.opening = Opening.DAMAGED
+    await world.begin()
+    world.start("c2")
+    await _quiet(world, "c2")
+    assert world.ending("c2") == "printer_busy"
+    assert len(world.printer.starts) == 1
+    await world.end()
+
+
+@simulated
+async def test_a_printer_that_left_the_configuration_is_clean_when_it_comes_back(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.begin()
+    world.printer.storage.gates["put"].close()
+    world.start()
+    await world.kill_when(lambda: world.files)
+    world.printer.storage.gates["put"].open()
+    config, world._config = world._config, replace(world._config, printers=())
+    await world.begin()
+    await asyncio.sleep(5)
+    assert world.ending() == "internal"
+    await world.end()
+    world._config = config
+    await world.begin()
+    await until(lambda: not world.files, 120)
+    assert world.printer.starts == []
+    await world.end()
+
+
+@simulated
+async def test_what_lies_among_the_downloads_and_is_no_file_keeps_nobody_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "downloads" / "lost+found").mkdir(parents=True)
+    world = World(tmp_path)
+    await world.begin()
+    await world.end()
+    assert (tmp_path / "downloads" / "lost+found").is_dir()
