@@ -326,7 +326,7 @@ class Jobs:
     def settle(self) -> None:
         """Look whether a print of ours has ended; its file goes."""
         view = self._printer.view
-        if self._unannounced and view is not None:
+        if self._unannounced and view is not None and not self.start_is_out:
             self._unannounced = False
             if view.is_active and self._announced_in != self._printer.sessions:
                 self._printer.tell(told.Event("PrintStarted", {"job": told.job_of(view)}))
@@ -353,10 +353,11 @@ class Jobs:
         if task.job.phase is Phase.STOPPING_SEEN and view is not None and self._printer.sessions != task.stop_session:
             self._event(task, life.StopAsked())  # the stop may have been lost with the session on which it was sent
         deadline = task.out.deadline if task.stop_deadline is None else task.stop_deadline
+        if seen is None and now >= deadline:
+            task.out.settled = True  # what the printer shows by now came after the start
+            seen = task.out.look(view, now) or life.Deadline()
         if seen is not None:
             self._event(task, seen)
-        elif now >= deadline:
-            self._event(task, life.Deadline())
 
     def _event(self, task: Task, event: life.Event) -> None:
         before = task.job
@@ -422,9 +423,9 @@ class Jobs:
         out = task.out
         assert out is not None, "a start that was not published has no outcome"
         if effect is Do.FOLLOW:
-            self._prints.follow(out.record, is_restored=out.ticket is None)
-            self._unannounced = out.ticket is None
-        else:
+            self._prints.follow(out.record, is_unseen=out.ticket is None or out.settled)
+            self._unannounced = out.ticket is None and task.job.has_ended
+        elif not self._prints.follows(out.record):
             out.settled = True
             self._prints.keep_watch(out)
 
@@ -467,6 +468,6 @@ class Jobs:
     def _publish_stop(self) -> None:
         try:
             self._printer.send(Stop())
-            self._printer.note_stop()
+            self.note_stop()
         except PrinterOffline as error:
             self._printer.log.warning("the stop could not be sent: %s", error)

@@ -45,10 +45,10 @@ class Prints:
 
     # -- how one begins ------------------------------------------------------------------------
 
-    def follow(self, record: PrintRecord, *, is_restored: bool = False) -> None:
-        """A print of ours runs, or has run; `is_restored`: an earlier process started it."""
+    def follow(self, record: PrintRecord, *, is_unseen: bool = False) -> None:
+        """A print of ours runs, or has run; `is_unseen`: it may have begun before our eyes were open."""
         self._leave_behind(record)
-        self._starts.followed, self._starts.unexplained = Followed(record, is_restored=is_restored), None
+        self._starts.followed, self._starts.unexplained = Followed(record, is_unseen=is_unseen), None
         self._ledger.note_print(record)
 
     def _leave_behind(self, record: PrintRecord) -> None:
@@ -62,6 +62,11 @@ class Prints:
         if followed.file is not None and followed.file != record.mark.file:
             self._shelf.doom(followed.file)
 
+    def follows(self, record: PrintRecord) -> bool:
+        """Say whether this print was seen to run, and not to end."""
+        followed = self._starts.followed
+        return followed is not None and followed.mark == record.mark
+
     def keep_watch(self, out: OutStart, *, stop_asked: bool = False) -> None:
         """A start has an unknown outcome."""
         self._leave_behind(out.record)
@@ -72,7 +77,7 @@ class Prints:
     def restore(self, record: PrintRecord, start_timeout: float) -> None:
         """Take up the print that a command began before a restart."""
         if record.is_certain:
-            self._starts.followed = Followed(record, is_restored=True)
+            self._starts.followed = Followed(record, is_unseen=True)
         else:
             self.keep_watch(self.restored_start(record, start_timeout), stop_asked=record.stop_asked)
 
@@ -132,7 +137,7 @@ class Prints:
         self._ledger.note_print(replace(ending.record, file=None))  # its end must be told yet
         self._ended = ending, now
         # What an earlier process began, and what idleness alone shows ended, is no change that an event could tell.
-        unseen = view.state is GcodeState.IDLE or ending.is_restored
+        unseen = view.state is GcodeState.IDLE or ending.is_unseen
         return True, _end_of(ending, view) if unseen and now - self._told_at > END_WAIT_S else None
 
     # -- what is told --------------------------------------------------------------------------

@@ -108,7 +108,8 @@ class Followed:
 
     record: PrintRecord
     idle_since: float | None = None
-    is_restored: bool = False
+    is_unseen: bool = False
+    """It may have begun, and ended, where no report told so."""
 
     @property
     def mark(self) -> StartMark:

@@ -7,7 +7,7 @@ from typing import Final
 
 from bambu_connector.errors import LinkError
 from bambu_connector.printago.topics import Routes
-from bambu_connector.service.backoff import STABLE_S, Backoff
+from bambu_connector.service.backoff import LONGEST_S, STABLE_S, Backoff
 from bambu_connector.service.changes import SETTLED_S, Changes
 from bambu_connector.service.clock import Clock
 from bambu_connector.service.outbox import Outbox
@@ -66,7 +66,8 @@ class Uplink:
                 if was_stable:
                     backoff.reset()
                 short = 0 if was_stable else short + self._was_up
-                delay = backoff.delay(retryable=True)
+                # A broker that refuses us is not hammered, and may be set right at any time.
+                delay = backoff.delay(retryable=True) if error.retryable else LONGEST_S
                 self._changes.gone(f"Printago: {error}", delay)
                 if short == _SHORT:
                     log.warning(

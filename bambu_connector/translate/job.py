@@ -287,7 +287,12 @@ def _stop_again(job: Job, _event: Event) -> Step:
 
 
 def _seen_while_stopping(job: Job, _event: Event) -> Step:
-    return _to(job, Phase.STOPPING_SEEN, Do.PUBLISH_STOP)
+    return _to(job, Phase.STOPPING_SEEN, Do.FOLLOW, Do.PUBLISH_STOP)
+
+
+def _ended_while_stopping(job: Job, event: Event) -> Step:
+    ended, effects = _stopped(job, event)
+    return ended, (Do.FOLLOW, *effects)  # it ran: its end is to be told
 
 
 def _stopped(job: Job, _event: Event) -> Step:
@@ -323,7 +328,7 @@ _TABLE: Final[Mapping[tuple[Phase, type[Event]], _Handler]] = {
     (Phase.OUT, StopAsked): _stop_out,
     (Phase.STOPPING, Refused): _refused_while_stopping,
     (Phase.STOPPING, SeenActive): _seen_while_stopping,
-    (Phase.STOPPING, SeenEnded): _stopped,
+    (Phase.STOPPING, SeenEnded): _ended_while_stopping,
     (Phase.STOPPING, SeenForeign): _foreign_while_stopping,
     (Phase.STOPPING, StopAsked): _stop_again,
     (Phase.STOPPING, Deadline): _stop_deadline,

@@ -1,10 +1,15 @@
-"""Whatever happens in whatever order: one answer for every command, and no start that should not be."""
+"""Whatever happens in whatever order: one answer for every command, and no start that should not be.
 
+The second half lets the service die in between. `INTERLEAVINGS=3000` tries so many other scripts than the suite does.
+"""
+
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +30,7 @@ from tests.service.bench import (
     pass_time,
 )
 from tests.service.fakes import FakePrinter
+from tests.service.interleavings import CHOICES, WAITS, Step, play
 from tests.simulated import run, until
 
 START_STORED: Final = "printer_control/start_print"
@@ -178,3 +184,35 @@ def _check_leftovers(b: Bench, commands: list[Pending]) -> None:
     assert set(b.files) <= stored
     assert list((b.farm.config.connector.state_dir / "downloads").iterdir()) == []
     assert b.printer.storage.most_at_once <= 1
+
+
+# -- with kills and restarts -----------------------------------------------------------------------
+
+_WANTED: Final = os.environ.get("INTERLEAVINGS")
+scripts = st.lists(st.tuples(st.sampled_from(CHOICES), st.sampled_from(WAITS)), min_size=2, max_size=24)
+
+
+@pytest.mark.timeout(120 if _WANTED is None else 0)
+@settings(
+    max_examples=int(_WANTED or 70),
+    derandomize=_WANTED is None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@given(scripts)
+def test_whatever_fails_and_whenever_the_service_dies_it_keeps_its_promises(script: list[Step]) -> None:
+    assert play(script) == []
+
+
+@pytest.mark.parametrize("where", ["before a commit", "after a commit", "at a request"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        [("start", 30.0), ("the last one again", 60.0)],
+        [("the printer has the fault slow-start=30", 0.0), ("start, without an id", 2.0), ("stop", 60.0)],
+        [("download", 2.0), ("start what was downloaded", 60.0)],
+    ],
+    ids=["start", "stop", "download"],
+)
+def test_it_may_die_at_every_commit_and_at_every_request(script: list[Step], where: str) -> None:
+    for count in (0, 1, 2, 3, 4, 6, 8, 11, 14) if "commit" in where else (0, 1):
+        assert play([(f"it dies {where} ({count})", 0.0), *script]) == [], count

@@ -356,6 +356,9 @@ async def test_a_stop_that_was_asked_for_before_the_kill_stops_the_print_when_it
     assert world.ending("c1") == "cancelled"
     assert world.ending("s1") == "timeout"
     assert len(world.printer.starts) == 1
+    told = [each for each in world.events() if each["event"] in ("PrintStarted", "PrintCancelled")]
+    assert [each["event"] for each in told] == ["PrintStarted", "PrintCancelled"]
+    assert [each["job"]["command_id"] for each in told] == ["c1", "c1"]
     assert world.printer.state not in ("RUNNING", "PREPARE")
     await world.end()
 
@@ -666,3 +669,22 @@ async def test_what_lies_among_the_downloads_and_is_no_file_keeps_nobody_from_st
     await world.begin()
     await world.end()
     assert (tmp_path / "downloads" / "lost+found").is_dir()
+
+
+@simulated
+async def test_a_quick_print_that_ended_before_the_service_was_back_is_known_by_its_name(tmp_path: Path) -> None:
+    world = World(tmp_path, speed=200.0)
+    world.printer.change(gcode_state="FINISH", subtask_id="1", subtask_name="before")
+    await world.begin()
+    world.start()
+    await world.kill_when(lambda: world.printer.starts)
+    await until(
+        lambda: world.printer.state == "FINISH" and world.printer.machine.report.get("subtask_name") != "before", 400
+    )
+    await world.begin()
+    await _quiet(world)
+    assert world.ending() == "success"
+    await until(world.terminal, 60)
+    assert [(each["event"], each["late"]) for each in world.terminal()] == [("PrintDone", True)]
+    await until(lambda: not world.files, 120)
+    await world.end()

@@ -131,9 +131,9 @@ TABLE: Final[dict[tuple[Phase, str], tuple[Phase, list[str]]]] = {
     (Phase.OUT, "Deadline"): (Phase.ENDED, ["KEEP_WATCH", "fail start_unknown at start"]),
     (Phase.OUT, "StopAsked"): (Phase.STOPPING, ["PUBLISH_STOP"]),
     (Phase.STOPPING, "Refused"): (Phase.ENDED, ["REMOVE_FILE", STOPPED, "stops: done"]),
-    (Phase.STOPPING, "SeenActive"): (Phase.STOPPING_SEEN, ["PUBLISH_STOP"]),
-    (Phase.STOPPING, "SeenEnded"): (Phase.ENDED, ["REMOVE_FILE", STOPPED, "stops: done"]),
-    (Phase.STOPPING, "SeenEnded no"): (Phase.ENDED, ["REMOVE_FILE", STOPPED, "stops: done"]),
+    (Phase.STOPPING, "SeenActive"): (Phase.STOPPING_SEEN, ["FOLLOW", "PUBLISH_STOP"]),
+    (Phase.STOPPING, "SeenEnded"): (Phase.ENDED, ["FOLLOW", "REMOVE_FILE", STOPPED, "stops: done"]),
+    (Phase.STOPPING, "SeenEnded no"): (Phase.ENDED, ["FOLLOW", "REMOVE_FILE", STOPPED, "stops: done"]),
     (Phase.STOPPING, "SeenForeign"): (Phase.ENDED, ["REMOVE_FILE", "fail printer_busy at start",
                                                     "stops: wrong_state"]),
     (Phase.STOPPING, "StopAsked"): (Phase.STOPPING, ["PUBLISH_STOP"]),
@@ -269,7 +269,7 @@ def test_stopping_before_the_start_is_published_drops_it() -> None:
 
 def test_stopping_a_start_that_is_out_stops_now_and_again_when_the_print_is_seen() -> None:
     job, what = run(reach(Phase.OUT), StopAsked(), SeenActive(), SeenEnded(FAILED))
-    assert what == ["PUBLISH_STOP", "PUBLISH_STOP", "REMOVE_FILE", "fail cancelled at start", "stops: done"]
+    assert what == ["PUBLISH_STOP", "FOLLOW", "PUBLISH_STOP", "REMOVE_FILE", "fail cancelled at start", "stops: done"]
     assert job.has_ended
 
 
@@ -281,12 +281,15 @@ def test_stopping_a_start_that_is_out_and_never_seen_ends_unknown() -> None:
 
 def test_stopping_a_start_whose_print_goes_on_ends_unknown() -> None:
     what = run(reach(Phase.OUT), StopAsked(), SeenActive(), SeenActive(), Deadline())[1]
-    assert what == ["PUBLISH_STOP", "PUBLISH_STOP", "KEEP_WATCH", "fail start_unknown at start", "stops: timeout"]
+    assert what == [
+        *("PUBLISH_STOP", "FOLLOW", "PUBLISH_STOP"),
+        *("KEEP_WATCH", "fail start_unknown at start", "stops: timeout"),
+    ]
 
 
 def test_stopping_a_start_that_ends_unseen_is_done() -> None:
     what = run(reach(Phase.OUT), StopAsked(), SeenEnded())[1]
-    assert what == ["PUBLISH_STOP", "REMOVE_FILE", "fail cancelled at start", "stops: done"]
+    assert what == ["PUBLISH_STOP", "FOLLOW", "REMOVE_FILE", "fail cancelled at start", "stops: done"]
 
 
 def test_stopping_a_start_that_the_printer_refused_is_done() -> None:
