@@ -18,12 +18,17 @@ def is_one_name(name: str) -> bool:
     return name not in ("", ".", "..") and not _SEPARATOR.search(name) and not _CONTROL.search(name)
 
 
+def check_new_name(name: str) -> None:
+    """Raise FileInvalid unless a file of ours may be put on a printer under this name."""
+    check_name(name)
+    if name.startswith("-"):
+        raise _invalid(name, "begins with a dash, which servers take for an option")
+
+
 def check_name(name: str) -> None:
     """Raise FileInvalid unless a printer's file may be called by this name."""
     if not is_one_name(name):
         raise _invalid(name, "is not a name for a file on the printer")
-    if name.startswith("-"):
-        raise _invalid(name, "begins with a dash, which servers take for an option")
     _check_length(name, _MAX_NAME_BYTES)
 
 

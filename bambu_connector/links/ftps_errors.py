@@ -3,10 +3,18 @@
 import ftplib
 from typing import Final
 
-from bambu_connector.errors import AccessDenied, ConnectorError, StorageFull, StorageMissing, Unreachable, UploadFailed
-from bambu_connector.links.ftps_session import STALL_TIMEOUT_S, FtpsSession
+from bambu_connector.errors import (
+    AccessDenied,
+    ConnectorError,
+    NotSupported,
+    StorageFull,
+    StorageMissing,
+    Unreachable,
+    UploadFailed,
+)
+from bambu_connector.links.ftps_session import STALL_TIMEOUT_S, FtpsSession, TooManyFilesError
 
-FAULTS: Final = (OSError, EOFError, ftplib.Error)  # ftputil's own errors are OSErrors, too
+FAULTS: Final = (OSError, EOFError, ftplib.Error, TooManyFilesError)  # ftputil's own errors are OSErrors, too
 
 _SHOWN: Final = 200  # characters of a reply
 
@@ -21,6 +29,8 @@ _REFUSALS: Final[dict[int, type[ConnectorError]]] = {
 def session_error(host: str, exc: BaseException) -> ConnectorError:
     """Return what a failure outside of an upload means."""
     match exc:
+        case TooManyFilesError():
+            return NotSupported(f"The folder on the printer's storage holds {exc}: so many are not listed.")
         case TimeoutError():
             return Unreachable(f"the file service of {host} has stopped answering")
         case ftplib.error_proto():

@@ -46,6 +46,10 @@ class WiresCutError(Exception):
     """Somebody cut the wires while we were at work."""
 
 
+class TooManyFilesError(Exception):
+    """A folder holds more than is listed."""
+
+
 class NonsenseError(ftplib.error_proto):
     """The server says what no FTP server says; the text is that, or what is wrong with it."""
 
@@ -267,7 +271,7 @@ class FtpsSession(ftplib.FTP_TLS):
                 lines += data.count(b"\n")
                 if len(text) > _MAX_LISTING_BYTES or lines > _MAX_LISTING_LINES:
                     self._wires.cut()  # a goodbye would wait for the rest
-                    raise NonsenseError(f"a listing of more than {_MAX_LISTING_LINES} files")
+                    raise TooManyFilesError(f"more than {_MAX_LISTING_LINES} files")
             if isinstance(conn, ssl.SSLSocket):
                 conn.unwrap()
         finally:

@@ -33,6 +33,7 @@ _MAX_UNWATCHED: Final = 1000  # a peer that withholds PUBACKs: forget them, or m
 _MAX_PACKETS_TO_WRITE: Final = 10_000  # a peer that does not take our answers is not listened to meanwhile
 _PACKETS_A_TURN: Final = 200  # a few milliseconds: a peer that floods us leaves time for the others
 _MISC_INTERVAL_S: Final = 5.0
+_SLOWEST_BYTES_PER_S: Final = 2048  # a bad mobile line
 
 
 class MqttConnection:
@@ -211,6 +212,8 @@ class MqttConnection:
         if self._writing:
             self._backlog += len(payload)
             if self._backlog > _MAX_BACKLOG_BYTES:
+                self._backlog = self._client.bytes_to_write  # what was counted before may have gone meanwhile
+            if self._backlog > _MAX_BACKLOG_BYTES:
                 self._end(Unreachable(f"{self._endpoint} takes nothing any more; {self._backlog} bytes wait"))
         self._require_open()
         info = self._client.publish(topic, payload, qos, retain)
@@ -268,10 +271,15 @@ class MqttConnection:
         packet = self._stream.under_way
         if packet is None or packet != self._under_way[0]:
             self._under_way = packet, self._loop.time()
-        elif self._loop.time() - self._under_way[1] > 2 * self._login.keepalive_s:
+        elif self._loop.time() - self._under_way[1] > max(2 * self._login.keepalive_s, self._longest_message_s):
             # Behind it nothing gets through, and paho takes every byte for a sign of life.
             self._end(Unreachable(f"{self._endpoint} does not come to the end of a message"))
         self._settle(self._client.loop_misc())
+
+    @property
+    def _longest_message_s(self) -> float:
+        """For how long the largest message that is taken may be under way, on the slowest line."""
+        return self._login.max_payload_bytes / _SLOWEST_BYTES_PER_S
 
     def _settle(self, rc: MQTTErrorCode) -> None:
         """After each call into paho: note that the connection ended, or watch for what paho waits for."""

@@ -30,6 +30,11 @@ class Client(paho.Client):
         """How many packets the peer has not taken yet."""
         return len(self._out_packet)
 
+    @property
+    def bytes_to_write(self) -> int:
+        """How many bytes the peer has not taken yet."""
+        return sum(packet["to_process"] for packet in self._out_packet)
+
     def ask_at_least_every(self, seconds: int) -> None:
         """Use no longer keep-alive than this, whatever the broker chose: it may even have switched it off."""
         self._keepalive = min(self._keepalive or seconds, seconds)

@@ -19,6 +19,7 @@ _SESSION_EXPIRY_S = 300  # the contract's: commands that arrive while we restart
 _RECEIVE_MAXIMUM = 100  # unacknowledged commands at a time; the rest waits in the broker
 _MESSAGE_ID_BITS = 16
 _BACKLOG_PAUSE_S = 1.0  # a backlog comes without a pause
+_BACKLOG_S = 10.0  # and is over by then
 _REFUSALS_TO_REMEMBER = 2
 _REFUSALS_TO_BELIEVE = 3  # in a row, of a broker that spoke MQTT 5 before: somebody put another one there
 MAX_PAYLOAD_BYTES = 512 * 1024
@@ -35,7 +36,7 @@ class PrintagoMqttConnection:
         self._protocol = protocol
         self._epoch = epoch
         self._held: list[Delivery] | None = []
-        self._backlog_until = 0.0
+        self._backlog_until = self._backlog_ends = 0.0
         self._session: MqttConnection
 
     @classmethod
@@ -72,7 +73,8 @@ class PrintagoMqttConnection:
         """
         held, self._held = self._held or [], None
         if len(held) >= _RECEIVE_MAXIMUM:  # there is more where that came from
-            self._backlog_until = asyncio.get_running_loop().time() + _BACKLOG_PAUSE_S
+            now = asyncio.get_running_loop().time()
+            self._backlog_until, self._backlog_ends = now + _BACKLOG_PAUSE_S, now + _BACKLOG_S
         for delivery in held:
             self._on_delivery(delivery)
         await self._session.subscribe(topics, qos=1)
@@ -103,7 +105,7 @@ class PrintagoMqttConnection:
         now = asyncio.get_running_loop().time()
         if now >= self._backlog_until:
             return delivery
-        self._backlog_until = now + _BACKLOG_PAUSE_S
+        self._backlog_until = min(now + _BACKLOG_PAUSE_S, self._backlog_ends)
         return replace(delivery, kept=True)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from bambu_connector.errors import AccessDenied, ConnectorError, FileInvalid, Unreachable, UploadFailed
 from bambu_connector.links.dial import Address, Dialer, connect_error
-from bambu_connector.links.file_names import check_folder, check_name
+from bambu_connector.links.file_names import check_folder, check_name, check_new_name
 from bambu_connector.links.ftps_errors import (
     FAULTS,
     code_of,
@@ -142,7 +142,7 @@ class PrinterFtps:
 
         Raises StorageMissing, StorageFull, UploadFailed.
         """
-        check_name(name)
+        check_new_name(name)
         await self._run(self._pool.transfers, functools.partial(self._put, source, name), progress)
 
     async def fetch(self, name: str, target: Path, progress: Progress, max_bytes: int) -> None:

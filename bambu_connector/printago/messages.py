@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from bambu_connector.errors import ConnectorError, PrinterError
+from bambu_connector.errors import ConnectorError, Internal, PrinterError
 from bambu_connector.printago.commands import CommandId, Header
 
 CLIENT_TYPE: Final = "bambu"
@@ -129,6 +129,21 @@ def print_failure(sentence: str, job_id: str) -> Data:
         "local_command": None,
         "job_id": job_id,
     }
+
+
+def undeliverable(message: Message, sentence: str, message_id: str) -> Message:
+    """Return a small error in the place of an answer that the broker does not take."""
+    body: Data = orjson.loads(message.payload)
+    action = str(body.get("command", "")).rpartition("/")[2]
+    data = {
+        "success": False,
+        "error": sentence,
+        "error_detail": sentence,
+        "code": Internal.code,
+        "local_command": action,
+    }
+    small = body | {"type": MessageType.ERROR.value, "message_id": message_id, "data": data}
+    return Message(type=MessageType.ERROR, printer_id=message.printer_id, payload=_encode(small))
 
 
 def response(header: Header, data: Data) -> Answer:

@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
+import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from bambu_connector.errors import LinkError, MessageRefused
-from bambu_connector.printago.messages import Message, MessageType
+from bambu_connector.printago.messages import Message, MessageType, undeliverable
 from bambu_connector.service import records
 from bambu_connector.service.journal import Journal
 from bambu_connector.service.ports import PrintagoConnection
 
 WINDOW: Final = 100  # messages on the way at a time
+LARGE_BYTES: Final = 64 * 1024  # brokers take at least this
+MAX_BREAKS: Final = 3
 MAX_EVENTS: Final = 10_000  # the contract's: the oldest go first; answers never go
 log = logging.getLogger(__name__)
 
@@ -34,6 +37,8 @@ class Outbox:
         self._on_the_way = 0
         self._events = 0
         self._told_full = False
+        self._broke: dict[str, int] = {}
+        """How often the connection broke while a large message was on its way."""
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -126,17 +131,31 @@ class Outbox:
             self._on_the_way -= 1
         if future.cancelled():
             return
-        error = future.exception()
+        error, message = future.exception(), self._waiting.get(key)
         if error is None:
             self._drop(key)
         elif isinstance(error, MessageRefused):
             # Sent again it would be refused again, and hold up nothing but our memory.
-            log.error("%s; is the user allowed to publish on the topic of messages?", error)
+            log.error("%s; is it too large, or the user not allowed to publish on the topic of messages?", error)
             self._drop(key)
+            self._answer_in_short(message)
+        elif message is not None and len(message.payload) > LARGE_BYTES:
+            self._broke[key] = self._broke.get(key, 0) + 1
+            if self._broke[key] >= MAX_BREAKS:
+                log.error("Printago's broker hangs up on an answer of %d bytes: it is given up", len(message.payload))
+                self._drop(key)
+                self._answer_in_short(message)
         self._send()
+
+    def _answer_in_short(self, message: Message | None) -> None:
+        """Tell who waits for an answer that it cannot be delivered."""
+        if message is not None and len(message.payload) > LARGE_BYTES:
+            sentence = f"The answer has {len(message.payload)} bytes, more than Printago's broker takes."
+            self.post(undeliverable(message, sentence, str(uuid.uuid4())))
 
     def _drop(self, key: str) -> None:
         message = self._waiting.pop(key, None)
+        self._broke.pop(key, None)
         self._journal.drop(records.MESSAGE, key, lazily=True)
         if message is not None and message.type is MessageType.EVENT:
             self._events -= 1

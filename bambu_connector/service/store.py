@@ -24,6 +24,7 @@ REMEMBER_AT_MOST: Final = 200_000  # of each importance: 20 MB; a flood of new i
 PRUNE_EVERY: Final = 1_000
 LOCK_WAIT_S: Final = 5.0
 _WAL_BYTES: Final = 4 << 20
+_SMALL_CACHE: Final = "PRAGMA cache_size = -256"  # KiB; 2 MiB a connection are usual, and nothing here is read twice
 _SET_META: Final = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
 _PRUNE: Final = (
     "DELETE FROM commands WHERE importance = :importance AND seen_at < :before AND number <="
@@ -185,6 +186,7 @@ class SqliteStore:
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute("PRAGMA synchronous = FULL")
         writer.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        writer.execute(_SMALL_CACHE)
         opening = self._migrate(writer)
         if opening is Opening.BROKEN_OFF:
             (state,) = writer.execute("PRAGMA quick_check(1)").fetchone()
@@ -198,6 +200,7 @@ class SqliteStore:
             isolation_level=None,
             check_same_thread=False,
         )
+        self._reader.execute(_SMALL_CACHE)
         return opening
 
     def _migrate(self, writer: sqlite3.Connection) -> Opening:

@@ -34,7 +34,12 @@ def start(bench: Bench, printer: Printer) -> str:
     mark = printer.mark()
     url = bench.serve(f"{printer.id}.gcode.3mf", sliced())
     command_id = bench.send(printer, "printer_control/start_print_bbl", {"url": url})
-    printer.when_ordered("project_file", mark)
+    wait_until(
+        "the start is published, or refused",
+        lambda: "project_file" in printer.commands(mark) or bench.cloud.answers(command_id),
+        20,
+    )
+    assert [str(each) for each in bench.cloud.answers(command_id)] == []
     return command_id
 
 

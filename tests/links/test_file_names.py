@@ -5,13 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bambu_connector.errors import FileInvalid
-from bambu_connector.links.file_names import check_folder, check_name, is_one_name
+from bambu_connector.links.file_names import check_folder, check_name, check_new_name, is_one_name
 
 
 @pytest.mark.parametrize("name", ["a.gcode.3mf", " leading", "two  spaces", "ümlaut 计.3mf", "a" * 255, "..a", "a-b"])
 def test_ordinary_names_pass(name: str) -> None:
     check_name(name)
     assert is_one_name(name)
+
+
+def test_a_name_with_a_dash_in_front_is_a_files_name_and_none_that_we_give() -> None:
+    check_name("-holiday.3mf")
+    with pytest.raises(FileInvalid, match="dash"):
+        check_new_name("-holiday.3mf")
 
 
 @pytest.mark.parametrize("folder", ["/", "/cache", "/model/a b", "/timelapse/"])
@@ -40,7 +46,7 @@ def test_ordinary_folders_pass(folder: str) -> None:
 )
 def test_a_bad_name_is_refused_with_a_sentence_that_is_one_line(name: str, why: str) -> None:
     with pytest.raises(FileInvalid, match=why) as caught:
-        check_name(name)
+        check_new_name(name)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 200
 
@@ -73,7 +79,6 @@ def test_what_passes_is_one_argument_of_one_command(name: str) -> None:
     assert 0 < len(sent) <= 255
     assert not {*b"\r\n\0/\\"} & {*sent}
     assert name not in (".", "..")
-    assert not name.startswith("-")
     assert is_one_name(name)
 
 

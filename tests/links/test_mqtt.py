@@ -497,6 +497,7 @@ def test_a_flood_of_messages_leaves_time_for_the_others_and_nothing_behind() -> 
 @pytest.mark.parametrize("drips", [True, False])
 def test_a_message_that_never_comes_to_its_end_is_found_out(drips: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "_MISC_INTERVAL_S", 0.05)
+    monkeypatch.setattr(mqtt, "_SLOWEST_BYTES_PER_S", 1 << 20)
 
     async def main() -> None:
         async with wired(CONNACK, keepalive_s=1) as (connection, theirs):

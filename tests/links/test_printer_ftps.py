@@ -547,7 +547,7 @@ def test_a_listing_that_stalls_or_drips_is_given_up(pem: Path, listing: Chunks) 
 @pytest.mark.parametrize("piece", [b"-rw-rw-rw- 1 r r 5 Jan 02 2024 a\r\n" * 1000, b"x" * 65536, b"\n" * 65536])
 def test_a_listing_without_end_is_an_error_and_no_answer(pem: Path, piece: bytes) -> None:
     with FtpsStub(pem, listing=lambda: itertools.repeat(piece)) as stub:
-        assert "a listing of more than" in str(failure_of(stub.port, listed))
+        assert "holds more than 20000 files" in str(failure_of(stub.port, listed))
         stub.wait_until_ended()
         assert stub.sent < 20_000_000
 
@@ -700,7 +700,7 @@ def test_whatever_a_server_replies_ends_with_an_answer_or_one_of_our_errors(
         run(lambda: main(stub))
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a\r\nDELE b", "a\nb", "a\0b", "-a", "a" * 256])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a\r\nDELE b", "a\nb", "a\0b", "a" * 256])
 def test_a_name_that_is_none_never_reaches_the_printer(name: str) -> None:
     async def main() -> None:
         async with storage_at(1) as storage:

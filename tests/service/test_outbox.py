@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bambu_connector.errors import LinkError, MessageRefused, Unreachable
-from bambu_connector.printago.messages import Message, MessageType
+from bambu_connector.printago.messages import Message, MessageType, envelope
 from bambu_connector.service import records
-from bambu_connector.service.outbox import MAX_EVENTS, WINDOW, Outbox
+from bambu_connector.service.outbox import LARGE_BYTES, MAX_BREAKS, MAX_EVENTS, WINDOW, Outbox
 from bambu_connector.service.store import StoreFailed
 from tests.service.fakes import FakeClock, FakePrintago, FakePrintagoConnection, FakeStore, fake_journal
 from tests.simulated import simulated, until
@@ -284,3 +284,33 @@ async def test_it_is_drained_only_when_everything_has_arrived(tmp_path: Path) ->
     assert not await box.drained(0.1)
     connection._confirm(connection._unconfirmed[0])
     assert await box.drained(0.1)
+
+
+@simulated
+async def test_an_answer_on_which_the_broker_hangs_up_is_given_up_and_answered_in_short(tmp_path: Path) -> None:
+    broker, clock = FakePrintago(), FakeClock()
+    outbox = Outbox(lambda printer, kind: f"{printer}/{kind}", fake_journal(tmp_path, clock))
+    large = envelope(
+        MessageType.RESPONSE,
+        "left",
+        {"files": ["x" * LARGE_BYTES]},
+        moment=clock.wall(),
+        message_id="m1",
+        command="printer_control/list_files",
+        command_id="c1",
+    )
+    broker.confirms = False
+    outbox.post(large)
+    for _ in range(MAX_BREAKS):
+        connection = await broker.connect(lambda _delivery: None)
+        outbox.connected(connection)
+        await asyncio.sleep(1)
+        outbox.disconnected()
+        connection.end(Unreachable("It hung up."))
+        await asyncio.sleep(1)
+    broker.confirms = True
+    outbox.connected(await broker.connect(lambda _delivery: None))
+    assert await outbox.drained(5)
+    last = broker.published[-1].message
+    assert (last["type"], last["command_id"], last["data"]["code"]) == ("error", "c1", "internal")
+    assert [each.message["message_id"] for each in broker.published].count("m1") == MAX_BREAKS
