@@ -149,10 +149,13 @@ def _with_canonical_host(url: URL) -> URL:
 
 async def _checked_addresses(at: URL, rules: DownloadRules) -> list[ResolveResult]:
     what, host, port = name_of(str(at)), at.raw_host or "", at.port or 0
-    if not is_ordinary_port(port):
-        raise HttpRefused(f"{what}: no files are fetched from port {port}, only from 80, 443 and those above 1023")
     if rules.allowed_hosts and not _is_listed(host, rules.allowed_hosts):
         raise HttpRefused(f"{what}: {host} is not one of the hosts in downloads.allowed_hosts")
+    if not rules.allowed_hosts and not is_ordinary_port(port):
+        raise HttpRefused(
+            f"{what}: no files are fetched from port {port}, only from 80, 443 and those above 1023, unless the host is"
+            " listed in downloads.allowed_hosts"
+        )
     forbidden = [_PLAIN_HTTP] if at.scheme == "http" and not rules.allow_http else []
     try:
         addresses = await _addresses(host, port, rules.timeout_s)

@@ -42,7 +42,7 @@ _SLOWEST_BYTES_PER_S: Final = 25_000
 _ERRAND_S: Final = 180.0
 _PROGRESS_INTERVAL_S: Final = 0.2
 _CLEAN_UP_S: Final = 4.0  # a service that stops has 10 s in all
-_ERRANDS: Final = 2
+_ERRANDS: Final = 8  # a frozen file service holds one for a while
 
 
 class FtpsPool:

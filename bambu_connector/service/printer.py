@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bambu_connector.bambu.fold import fold
 from bambu_connector.bambu.models import TRAITS, Model, Traits, model_of_modules, signing_expected
-from bambu_connector.bambu.report import PushStatus, Reply, VersionInfo, parse_report
+from bambu_connector.bambu.report import MAX_REPORT_BYTES, PushStatus, Reply, VersionInfo, parse_report
 from bambu_connector.bambu.request import PushStart, Request
 from bambu_connector.bambu.session import Advice, Rebuild, Session
 from bambu_connector.bambu.view import View
@@ -93,6 +93,8 @@ class Printer:
         self._speaks = False
         self._held: Event | None = None
         self._faults: set[type[Exception]] = set()
+        self._told_giant = -1
+        """The number of the session in which a report was too large to be read."""
 
     # -- what is known -------------------------------------------------------------------------
 
@@ -253,7 +255,10 @@ class Printer:
             case VersionInfo():
                 self._version(message)
             case _:
-                self.log.debug("a message of %d bytes that is not understood", len(raw))
+                news = len(raw) > MAX_REPORT_BYTES and self._told_giant != self.sessions
+                self._told_giant = self.sessions if news else self._told_giant
+                level = logging.WARNING if news else logging.DEBUG
+                self.log.log(level, "a message of %d bytes that is not understood", len(raw))
 
     def _report(self, fields: dict[str, Any]) -> None:
         now = self.clock.monotonic()

@@ -3,6 +3,7 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import pytest
@@ -407,6 +408,14 @@ def test_only_the_setting_that_is_needed_is_named(names: dict[str, Any], listene
 @pytest.mark.parametrize("port", [22, 25, 990])
 def test_ports_of_other_services_are_refused_even_in_a_private_network(port: int) -> None:
     assert f"port {port}" in refused(f"http://127.0.0.1:{port}/a?{KEY}", LAB)
+
+
+def test_a_host_that_the_owner_listed_may_serve_on_any_port() -> None:
+    listed = replace(LAB, allowed_hosts=("127.0.0.1",))
+    with pytest.raises(HttpInterrupted, match="cannot connect"):  # nobody is there
+        asked(f"http://127.0.0.1:22222/a?{KEY}", listed)
+    with pytest.raises(HttpInterrupted, match="cannot connect"):
+        asked(f"http://127.0.0.1:1/a?{KEY}", listed)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bambu_connector.bambu.report import MAX_REPORT_BYTES
 from bambu_connector.bambu.request import GetVersion
 from bambu_connector.errors import AccessDenied, IdentityMismatch, PrinterOffline, Unreachable
 from bambu_connector.printago.messages import MessageType
@@ -544,3 +545,15 @@ async def test_no_message_is_too_strange(tmp_path: Path, raw: bytes) -> None:
         b.printer.say(raw)
         assert b.printer.is_connected
         assert (await b.ask(HOME)).code == "success"
+
+
+@simulated
+async def test_reports_too_large_to_be_read_are_told_once_a_session(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bench(tmp_path) as b:
+        caplog.clear()
+        for _ in range(3):
+            b.printer.say(b'{"print":{"a":"' + b"x" * MAX_REPORT_BYTES + b'"}}')
+        told = [each for each in caplog.records if each.levelno >= logging.WARNING and "bytes" in each.getMessage()]
+        assert len(told) == 1
