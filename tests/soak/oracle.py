@@ -328,9 +328,14 @@ class Sample:
 
 
 def growth(samples: Sequence[Sample], what: str) -> float | None:
-    """Return by how much the middle of the last quarter lies above that of the first; None for too few samples."""
+    """Return by how much the middle of the last quarter lies above that of the second; None for too few samples.
+
+    In the first one a process fills what is bounded: replies it waits for, commands it remembers, a heap for floods.
+    """
     quarter = len(samples) // 4
     if quarter < 2:
         return None
-    first, last = (sorted(getattr(each, what) for each in part) for part in (samples[:quarter], samples[-quarter:]))
+    first, last = (
+        sorted(getattr(each, what) for each in part) for part in (samples[quarter : 2 * quarter], samples[-quarter:])
+    )
     return float(last[len(last) // 2] - first[len(first) // 2])

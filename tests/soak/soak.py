@@ -43,9 +43,9 @@ START_TIMEOUT_S: Final = 20
 SAMPLE_S: Final = 1.0
 
 RSS_MB: Final = 4.0
-"""Growth below this is none. Runs of 1 to 9 minutes showed up to 1.4 MB, for the first flood of a part makes the heap
-as large as it will be. A part of 7 minutes has about 1300 commands, 900 of them between the middles of its first and
-last quarter: what keeps 4 KB of each is found in 20 minutes, what keeps 1 KB in 80, for the bound stays the same."""
+"""Growth below this is none: floods enlarge the heap by about 1 MB each for a while, and what is remembered of
+commands by 0.25 KB each (10,000 at most). A part of 7 minutes has about 1300 commands, 650 of them between the middles
+of its second and last quarter: what keeps 6 KB of each is found in 20 minutes, what keeps 1 KB in two hours."""
 DESCRIPTORS: Final = 6
 """The same for descriptors: two wires and a download that happen to be open in one half and not in the other."""
 MEASURED_S: Final = 240.0
