@@ -53,6 +53,13 @@ def test_the_unit_confines_the_service_and_gives_it_time() -> None:
     assert found["User"] != "root"
 
 
+def test_the_unit_lets_the_service_ask_whether_the_clock_is_right() -> None:
+    """adjtimex(2) is not among @system-service, and ProtectClock denies it: after a power cut it would be a kill."""
+    found = service()
+    assert "ProtectClock" not in found
+    assert {"@system-service", "adjtimex", "clock_adjtime"} <= {*found["SystemCallFilter"].split()}
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
     # What it names must exist for the check: the program, and a user that every machine has.
