@@ -159,7 +159,6 @@ class Unexplained:
 class Starts:
     """What became of the starts of one printer."""
 
-    out: OutStart | None = None
     followed: Followed | None = None
     unexplained: Unexplained | None = None
 
