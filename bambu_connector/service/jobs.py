@@ -334,6 +334,7 @@ class Jobs:
         if late is not None:
             self._printer.tell(late)
         if ended:
+            self._tools.shelf.tidy()
             self._changed()
 
     def observe(self) -> None:
@@ -381,6 +382,7 @@ class Jobs:
         self._tasks.remove(task)
         self._ledger.end_job(task.number)
         steps.remove_local(self._tools, task.number)
+        self._tools.shelf.tidy()
         if first and self._tasks and not self._stopping:
             self._begin(self._tasks[0])
         self._printer.waiters.pulse()

@@ -67,10 +67,14 @@ class Shelf:
         """A file of `download_gcode` arrived; the oldest beyond the limit go."""
         self.stored.append(stored)
         self._note(stored)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Have the oldest files beyond the limit go; one that is in use goes when that is over."""
         if self._keep is None:
             return
         for each in self.stored[: max(0, len(self.stored) - self._keep)]:
-            if not self._in_use(each.name):
+            if each.name not in self._doomed and not self._in_use(each.name):
                 self.doom(each.name)
 
     def _note(self, stored: Stored) -> None:

@@ -223,6 +223,9 @@ async def test_the_file_of_a_print_stays_while_it_prints_however_many_are_stored
         newer = [(await b.ask(DOWNLOAD, {"url": URL})).data["file_name"] for _ in range(2)]
         await pass_time(10)
         assert sorted(b.files) == sorted([printed, newer[1]])
+        assert (await b.ask(STOP)).code == "success"
+        await pass_time(100)
+        assert sorted(b.files) == [newer[1]]  # what was spared because it was in use goes after it
 
 
 @simulated
