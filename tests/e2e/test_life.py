@@ -88,6 +88,7 @@ def test_a_power_cut_leaves_the_last_will(make: Make) -> None:
 
 def test_after_a_restart_of_the_broker_everything_is_told_again(make: Make) -> None:
     bench = make("P1S", "X1C").start()
+    introduced = {bench.cloud.hear("pairing", each.id).fields["message_id"] for each in bench.printers}
     since = bench.cloud.mark()
     bench.cloud.restart_broker()
     bench.when_available(since=since)
@@ -96,7 +97,8 @@ def test_after_a_restart_of_the_broker_everything_is_told_again(make: Make) -> N
         bench.succeed(printer, "movement_control/home")
         assert is_online(bench.cloud.retained(f"bambu/{printer.id}/status")) is True
     assert bench.cloud.retained("bambu/life0/mqtt") == b"connected"
-    assert bench.cloud.heard("pairing", since=since) == []
+    # What the broker had not confirmed may come again, under the same id; nobody is introduced again.
+    assert {each.fields["message_id"] for each in bench.cloud.heard("pairing", since=since)} <= introduced
 
 
 def test_what_happened_while_the_broker_was_away_arrives_once_and_in_order(workshop: Workshop) -> None:
