@@ -76,6 +76,8 @@ class Journal:
         self._pending = Batch()
         self._waiting: list[Callable[[], None]] = []
         self._writing: list[Callable[[], None]] | None = None
+        self._batches = self._saved = 0
+        """The number of the batch that was begun last, and of the last that is on disk: it holds what failed before."""
         self._timer: asyncio.TimerHandle | None = None
         self._next_key = 0
         self._last_job = 0
@@ -218,17 +220,22 @@ class Journal:
     async def secure(self) -> None:
         """Return once everything so far is on disk; raises Internal when the disk refuses it."""
         safe: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        wanted = self._batches + bool(self._pending)
         self.when_safe(lambda: None if safe.done() else safe.set_result(None))
         await safe
-        self.require_disk()
+        if self._saved < wanted:  # let go because the disk refuses, which may be over a moment later
+            raise self._refusal()
 
     def require_disk(self) -> None:
         """Raise Internal when nothing can be written at present."""
         if self.trouble is not None:
-            raise Internal(
-                f"The connector's journal cannot be written ({self.trouble}): without it a job could be started twice."
-                " Look at the disk of the connector's machine."
-            )
+            raise self._refusal()
+
+    def _refusal(self) -> Internal:
+        return Internal(
+            f"The connector's journal cannot be written ({self.trouble or 'the disk is slow'}): without it a job could"
+            " be started twice. Look at the disk of the connector's machine."
+        )
 
     def _schedule(self, delay: float) -> None:
         if self._writing is not None:
@@ -253,6 +260,7 @@ class Journal:
 
     def _write(self) -> None:
         self._timer = None
+        self._batches += 1
         batch, self._pending = self._pending, Batch()
         self._writing, self._waiting = self._waiting, []
         work = self._save if self._is_open else self._open_late
@@ -294,6 +302,7 @@ class Journal:
                 self._write()
                 return
         else:
+            self._saved = self._batches
             self._recover()
             if not self._is_open:
                 self._is_open = True

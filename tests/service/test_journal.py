@@ -661,3 +661,21 @@ async def test_a_damaged_file_on_a_full_disk_is_told_once_and_costs_no_more_each
     await until(lambda: not journal.trouble)
     assert A in records(store)
     assert len(store.digests) == 50
+
+
+@simulated
+async def test_a_disk_that_answers_just_now_makes_nothing_safe_that_it_was_not_given() -> None:
+    store, thread = FakeStore(), Slow()
+    journal = journal_on(store, thread)
+    thread.hold()
+    journal.put("job", "a", {"n": 1})
+    await asyncio.sleep(PATIENCE_S + 1)  # it hangs: whoever asks is let go at once
+    journal.put("job", "b", {"n": 1})
+    securing = asyncio.create_task(journal.secure())
+    thread.open()  # what was given to it is written, and what came later is not yet
+    was_safe = ("job", "b") in store.records
+    with pytest.raises(Internal):
+        await securing
+    assert not was_safe
+    await journal.secure()
+    assert records(store) == {A: b'{"n":1}', ("job", "b"): b'{"n":1}'}
