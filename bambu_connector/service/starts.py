@@ -176,8 +176,9 @@ class Starts:
         if view is None or unknown is None:
             return []
         match unknown.start.look(view, now):
-            case SeenActive() | SeenEnded(error=None):
-                self.unexplained, self.followed = None, Followed(replace(unknown.start.record, is_certain=True))
+            case SeenActive() | SeenEnded(error=None) as seen:
+                record = replace(unknown.start.record, is_certain=True)
+                self.unexplained, self.followed = None, Followed(record, is_unseen=isinstance(seen, SeenEnded))
                 return []
             case None if now - unknown.since < UNEXPLAINED_S:
                 return []

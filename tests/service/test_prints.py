@@ -119,6 +119,20 @@ async def test_a_printer_that_lost_its_power_too_shows_no_more_than_idle_and_the
 
 
 @simulated
+async def test_a_start_of_unknown_outcome_that_is_seen_ended_first_gets_its_end_told(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.prints.keep_watch(OutStart(desk.record(), None, desk.now, settled=True))
+    assert not desk.prints.explain(view("FINISH"), desk.now)
+    ended, late = desk.prints.settle(view("FINISH"), desk.now)
+    assert ended
+    assert late is not None
+    assert (late.name, late.details["late"]) == ("PrintDone", True)
+    assert desk.prints.describe(late)["job"]["command_id"] == "c1"
+    assert desk.doomed == [FILE]
+    assert desk.on_disk is None
+
+
+@simulated
 async def test_the_end_of_another_print_is_not_taken_for_that_of_ours(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.prints.restore(desk.record(), 180)
