@@ -3,6 +3,7 @@ import io
 import json
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from urllib.parse import quote, quote_plus, urlencode
 
@@ -40,6 +41,10 @@ class Log:
         self.stream = io.StringIO()
         redactor = Redactor(Secret(text) for text in secrets)
         configure(level, "json" if layout == "json" else "text", redactor=redactor, stream=self.stream)
+        # The printers that other tests share may still be speaking, in a thread of their own.
+        here = threading.get_ident()
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(lambda record: record.thread == here)
         self.logger = logging.getLogger("bambu_connector.service.jobs")
 
     @property
