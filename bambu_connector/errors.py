@@ -13,6 +13,7 @@
     │   └── PrinterOffline, CameraUnavailable, Internal
     └── LinkError                        a wire failed; `retryable` says whether trying again can help
         ├── Unreachable                  nobody answers at the address, or the connection broke
+        │   └── HungUp                   somebody answers, and hangs up on the login
         ├── NotAPrinter                  somebody answers, and it is not what we look for
         ├── Mute                         connected, and not a word: most likely a wrong serial
         ├── TooManyClients               the printer has no slot left for us
@@ -20,6 +21,7 @@
         ├── ProtocolRefused              the broker does not speak this version of MQTT
         ├── AccessDenied                 the access code or password was refused
         └── IdentityMismatch             the certificate is not the one we trust
+            └── AnotherDevice            it is for somebody else: the address is another device's
 
 The class is the policy: `code` is what Printago reads and never changes its meaning,
 `retryable` is what the reconnecting loops obey, `exit_code` is what the command line ends with.
@@ -248,6 +250,10 @@ class Unreachable(LinkError):
     """Nobody answers there, or the connection broke."""
 
 
+class HungUp(Unreachable):
+    """Somebody answers, and hangs up on the login without a word."""
+
+
 class NotAPrinter(LinkError):
     """Somebody answers there, and it is not a printer (or broker) as we know it."""
 
@@ -286,3 +292,7 @@ class IdentityMismatch(LinkError):
     code = "identity_mismatch"
     retryable = False
     exit_code = 6
+
+
+class AnotherDevice(IdentityMismatch):
+    """The certificate names somebody else: another device has this address now."""

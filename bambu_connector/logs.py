@@ -34,6 +34,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._needles: tuple[str, ...] = ()
+        self._registered: set[str] = set()
         for secret in secrets:
             self.register(secret)
 
@@ -47,6 +48,9 @@ class Redactor:
         text = secret.reveal() if secret else ""
         if len(text) < MIN_SECRET_CHARACTERS or (len(text) < ANYWHERE_CHARACTERS and _is_plain_word(text)):
             return
+        if text in self._registered:  # each attempt to connect comes here again
+            return
+        self._registered.add(text)
         raw = text.encode("utf-8", "replace")
         forms = {text, repr(text)[1:-1], repr(raw)[2:-1], json.dumps(text)[1:-1], raw.hex(), raw.hex().upper()}
         forms.add(json.dumps(text, ensure_ascii=False)[1:-1])

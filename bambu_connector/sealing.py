@@ -5,6 +5,7 @@ Against somebody who has both, the machine's owner or whoever takes its card, it
 
 import base64
 import binascii
+import contextlib
 import os
 import secrets
 import stat
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_ROOT: Final = 0
 
 
 class Unsealable(Exception):
@@ -68,9 +70,10 @@ class Sealer:
 
     def _read(self) -> bytes:
         try:
-            with self._path.open("rb") as file:
-                if os.fstat(file.fileno()).st_mode & _OTHERS:
-                    raise ConfigError(f"{self._path} can be read by others: run  chmod 600 {self._path}")
+            # A pipe would be waited for, perhaps for ever; a link may lead anywhere.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            with open(os.open(self._path, flags), "rb") as file:  # noqa: PTH123 - from a descriptor
+                self._check(os.fstat(file.fileno()))
                 key = base64.b64decode(file.read(1024).strip(), validate=True)
         except FileNotFoundError:
             raise
@@ -80,6 +83,15 @@ class Sealer:
             raise ConfigError(f"{self._path} is damaged: it does not hold a key. Remove it to begin with a new one.")
         return key
 
+    def _check(self, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigError(f"{self._path} cannot be read: it is a directory, pipe or device")
+        if found.st_mode & _OTHERS:
+            raise ConfigError(f"{self._path} can be read by others: run  chmod 600 {self._path}")
+        folder = self._path.parent.stat()
+        if folder.st_mode & stat.S_IWOTH and found.st_uid not in {os.geteuid(), _ROOT, folder.st_uid}:
+            raise ConfigError(f"{self._path} belongs to another user of this machine, who may have put it there")
+
     def _make(self) -> bytes:
         key = secrets.token_bytes(_KEY_BYTES)
         new = self._path.with_name(f"{self._path.name}.new")
@@ -88,6 +100,10 @@ class Sealer:
             with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:  # noqa: PTH123 - from a descriptor
                 file.write(base64.b64encode(key) + b"\n")
                 file.flush()
+                if os.geteuid() == _ROOT:  # the service need not run as root, and must be able to read it
+                    owner = self._path.parent.stat()
+                    with contextlib.suppress(OSError):
+                        os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
                 os.fsync(file.fileno())
             new.replace(self._path)
             _sync_folder(self._path.parent)

@@ -17,7 +17,7 @@ MODULES: Final = sorted((ROOT / PACKAGE).rglob("*.py"))
 
 PURE: Final = ("bambu", "printago", "translate")
 _CORE: Final = frozenset({"errors", "secret", "bambu", "printago", "translate"})
-_AROUND: Final = _CORE | {"config", "logs", "pins", "sealing"}
+_AROUND: Final = _CORE | {"config", "logs", "registry", "sealing"}
 
 # For each part of the package the other parts that it may import. `links.wire` is the data that goes over the ports,
 # `service.ports` are the protocols by which the page meets the service without knowing it.
@@ -27,7 +27,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "secret": frozenset(),
         "logs": frozenset({"secret"}),
         "config": frozenset({"errors", "secret", "bambu"}),
-        "pins": frozenset({"errors", "config"}),
+        "registry": frozenset({"errors", "config", "sealing", "secret", "bambu"}),
         "sealing": frozenset({"errors"}),
         "bambu": frozenset({"errors", "secret"}),
         "printago": frozenset({"errors", "secret"}),
@@ -215,4 +215,4 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
 
 
 def test_reading_the_configuration_loads_nothing_heavy_but_yaml() -> None:
-    assert loaded_by("import bambu_connector.config, bambu_connector.logs, bambu_connector.pins") == {"yaml"}
+    assert loaded_by("import bambu_connector.config, bambu_connector.logs, bambu_connector.registry") == {"yaml"}

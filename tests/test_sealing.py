@@ -132,6 +132,37 @@ def test_without_its_key_nothing_is_opened_and_no_other_is_made(path: Path) -> N
     assert not path.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_key_that_root_makes_belongs_to_whom_the_folder_belongs(path: Path, tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 23456)
+    Sealer(path).seal(SECRET, ABOUT)
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (12345, 23456, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_key_that_another_user_put_there_is_not_used(path: Path) -> None:
+    Sealer(path).seal(SECRET, ABOUT)
+    os.chown(path, 12345, 12345)
+    path.parent.chmod(0o777)
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        Sealer(path).seal(SECRET, ABOUT)
+
+
+def test_a_link_in_the_place_of_the_key_is_not_followed(path: Path, tmp_path: Path) -> None:
+    Sealer(tmp_path / "other.key").seal(SECRET, ABOUT)
+    path.symlink_to(tmp_path / "other.key")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Sealer(path).seal(SECRET, ABOUT)
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_in_the_place_of_the_key_is_not_waited_for(path: Path) -> None:
+    os.mkfifo(path, 0o600)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Sealer(path).seal(SECRET, ABOUT)
+
+
 def test_a_folder_in_the_place_of_the_key_is_a_clear_mistake(path: Path) -> None:
     path.mkdir()
     with pytest.raises(ConfigError, match="cannot be read"):

@@ -19,6 +19,7 @@ CANCELLED: Final = frozenset({0x0300400C, 0x0500400E})
 SIGNING: Final = frozenset({0x05024007, 0x05024009})
 """`err_code` or `print_error` of a printer that obeys only signed commands (Developer Mode off)."""
 SIGNING_HMS: Final = "0500-0500-0001-0007"
+_SIGNING_WORDS: Final = (0x05000500, 0x00010007)
 BUSY: Final = 0x05004004
 """`print_error` of a start that came while the printer was at work."""
 START_FAILURES: Final = frozenset({0x05004003, 0x0500C010, 0x05008003, 0x07008012, 0x07FF8012})
@@ -122,6 +123,15 @@ def is_filament_runout(print_error: int) -> bool:
 def read_print_error(fields: Fields) -> int | None:
     """Return `print_error`, 0 for none; None when it was never reported or cannot be read."""
     return _word(fields.get("print_error"))
+
+
+def demands_signatures(fields: Fields) -> bool:
+    """Say whether a folded report complains of a command without a signature among its `hms` entries."""
+    entries = fields.get("hms")
+    return isinstance(entries, list) and any(
+        isinstance(each, dict) and (_word(each.get("attr")), _word(each.get("code"))) == _SIGNING_WORDS
+        for each in entries
+    )
 
 
 def read_health(fields: Fields) -> Health:

@@ -127,21 +127,27 @@ class Traits:
     ftps_protection: str = "P"
     signing_from: Firmware | None = None
     """The first firmware that obeys only signed commands unless Developer Mode is on; None: nobody knows."""
+    menu_lan_only: str | None = None
+    """The way through the menus on its screen to LAN Only Mode, Developer Mode and the access code; None: not known."""
 
 
 _X1_FAMILY: Final = frozenset({"BL-P001", "BL-P002", "C11", "C12", "C13"})
 _DUAL_EXTERNAL: Final = MappingProxyType({0: 255, 1: 254})
 _PART_ONLY: Final = frozenset({"part"})
 _ALL: Final[Firmware] = (0,)
+_LAN_ONLY: Final = "Settings > LAN Only"
+_WLAN_LAN_ONLY: Final = "Settings > WLAN > LAN Only Mode"
 _H2: Final[dict[str, Any]] = {
     "camera": CameraKind.RTSPS, "nozzle_max": 350, "bed_max": 120, "chamber_max": 65, "chamber_heat": ChamberHeat.ASSISTED,
     "chamber_sensor": True, "tray_now_is_local": True, "pushall_interval": 60.0, "signing_from": _ALL,
+    "menu_lan_only": _LAN_ONLY,
 }  # fmt: skip
 _A_SERIES: Final[dict[str, Any]] = {
     "camera": CameraKind.JPEG,
     "fans": _PART_ONLY,
     "jog_signs": BED_SLINGER,
     "ams_kind": "AMS Lite",
+    "menu_lan_only": "Settings > LAN Only Mode",
 }
 
 # fmt: off
@@ -149,25 +155,26 @@ TRAITS: Final[Mapping[Model, Traits]] = MappingProxyType({
     Model.X1C: Traits(
         code="BL-P001", codes=frozenset({"3DPrinter-X1-Carbon"}), display_name="Bambu Lab X1 Carbon", serial_prefix="00M",
         camera=CameraKind.RTSPS, bed_max=120, bed_max_220v=110, chamber_sensor=True, volume=(256, 256, 256), work_light=True,
-        can_run=_X1_FAMILY, pushall_interval=60.0, signing_from=(1, 8, 3, 0)),
+        can_run=_X1_FAMILY, pushall_interval=60.0, signing_from=(1, 8, 3, 0), menu_lan_only=_LAN_ONLY),
     Model.X1: Traits(
         code="BL-P002", codes=frozenset({"3DPrinter-X1"}), display_name="Bambu Lab X1", serial_prefix="00W",
         camera=CameraKind.RTSPS, bed_max=120, bed_max_220v=110, chamber_sensor=True, volume=(256, 256, 256), work_light=True,
-        can_run=_X1_FAMILY, pushall_interval=60.0, signing_from=(1, 8, 3, 0)),
+        can_run=_X1_FAMILY, pushall_interval=60.0, signing_from=(1, 8, 3, 0), menu_lan_only=_LAN_ONLY),
     Model.X1E: Traits(
         code="C13", display_name="Bambu Lab X1E", serial_prefix="03W", camera=CameraKind.RTSPS, nozzle_max=320, bed_max=110,
         chamber_max=60, chamber_heat=ChamberHeat.GCODE, chamber_sensor=True, volume=(256, 256, 256), work_light=True,
-        can_run=_X1_FAMILY, pushall_interval=60.0),
+        can_run=_X1_FAMILY, pushall_interval=60.0, menu_lan_only=_LAN_ONLY),
     Model.P1P: Traits(
         code="C11", display_name="Bambu Lab P1P", serial_prefix="01S", camera=CameraKind.JPEG, bed_max=100,
-        volume=(256, 256, 256), can_run=_X1_FAMILY, quiet_after_start=135.0, signing_from=(1, 8, 2, 0)),
+        volume=(256, 256, 256), can_run=_X1_FAMILY, quiet_after_start=135.0, signing_from=(1, 8, 2, 0),
+        menu_lan_only=_WLAN_LAN_ONLY),
     Model.P1S: Traits(
         code="C12", display_name="Bambu Lab P1S", serial_prefix="01P", camera=CameraKind.JPEG, bed_max=100,
-        volume=(256, 256, 256), can_run=_X1_FAMILY, signing_from=(1, 8, 2, 0)),
+        volume=(256, 256, 256), can_run=_X1_FAMILY, signing_from=(1, 8, 2, 0), menu_lan_only=_WLAN_LAN_ONLY),
     Model.P2S: Traits(
         code="N7", display_name="Bambu Lab P2S", serial_prefix="22E", camera=CameraKind.RTSPS, bed_max=110,
         chamber_sensor=True, volume=(256, 256, 256), tray_now_is_local=True, vibration_cali=False, pushall_interval=60.0,
-        external_slot=MappingProxyType({0: 255}), signing_from=_ALL),
+        external_slot=MappingProxyType({0: 255}), signing_from=_ALL, menu_lan_only=_LAN_ONLY),
     Model.X2D: Traits(
         code="N6", display_name="Bambu Lab X2D", serial_prefix="20P", camera=CameraKind.RTSPS, bed_max=120, chamber_max=65,
         chamber_heat=ChamberHeat.ASSISTED, chamber_sensor=True, volume=(256, 256, 261), nozzles=2, pushall_interval=60.0,
@@ -180,7 +187,8 @@ TRAITS: Final[Mapping[Model, Traits]] = MappingProxyType({
         signing_from=(1, 5, 0, 0), **_A_SERIES),
     Model.A2L: Traits(
         code="N9", display_name="Bambu Lab A2L", serial_prefix="26A", bed_max=80, volume=(330, 320, 325), ams_lite_unit=16,
-        tray_now_is_local=True, external_slot=MappingProxyType({0: 255}), signing_from=_ALL, **_A_SERIES),
+        tray_now_is_local=True, external_slot=MappingProxyType({0: 255}), signing_from=_ALL,
+        **_A_SERIES | {"menu_lan_only": None}),
     Model.H2D: Traits(
         code="O1D", display_name="Bambu Lab H2D", serial_prefix="094", volume=(350, 320, 325), nozzles=2,
         external_slot=_DUAL_EXTERNAL, **_H2 | {"signing_from": (1, 1, 0, 0)}),

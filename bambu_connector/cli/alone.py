@@ -1,13 +1,16 @@
 """Working with printers while no service runs: under the lock, with sessions of our own that end with the command."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
+from bambu_connector.cli.main import PAIRED_ARE_MISSING
 from bambu_connector.cli.wiring import wires_of
 from bambu_connector.config import Config, PrinterConfig
-from bambu_connector.errors import UnknownPrinter
+from bambu_connector.errors import ConfigError, UnknownPrinter
 from bambu_connector.service.clock import SystemClock
 from bambu_connector.service.farm import Farm, topics_of, until_ready
 from bambu_connector.service.journal import Journal
@@ -31,14 +34,42 @@ def find_printer(config: Config, name: str) -> PrinterConfig:
             raise UnknownPrinter(f'{len(found)} printers are called "{name}": use the serial, one of {serials}.')
         if found:
             return found[0]
+    if any(PAIRED_ARE_MISSING in each for each in config.warnings):
+        raise UnknownPrinter(
+            f'Whether there is a printer "{name}" is not known to this user, who cannot read which ones are paired.'
+        )
     known = ", ".join(each.name or each.id for each in config.printers) or "none"
     raise UnknownPrinter(f'There is no printer "{name}" in the configuration; it has: {known}.')
 
 
 @contextmanager
 def _owned(config: Config) -> Iterator[None]:
+    _leave_to_its_user(config.connector.state_dir)
     with StateLock(config.connector.state_dir):
         yield
+
+
+def _leave_to_its_user(state_dir: Path) -> None:
+    """Refuse to work as root in the directory of a service that is not root's: what root left there would stop it."""
+    try:
+        owner = state_dir.stat().st_uid
+    except OSError:  # whether it can be made is for the lock to say
+        return
+    if os.geteuid() == 0 and owner != 0:
+        name = _user_called(owner)
+        raise ConfigError(
+            f"{state_dir} belongs to {name}: run this as that user, with  sudo -u {name} bambu-connector …  (or while"
+            " the service runs)"
+        )
+
+
+def _user_called(number: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"#{number}"
 
 
 @asynccontextmanager

@@ -14,11 +14,14 @@ def demo(settings: Settings) -> None:
     import asyncio
 
     try:
-        from bambu_connector.cli.demo_show import Show
+        from bambu_connector.cli.demo_show import Ended, Show
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("amqtt", "aioftp"):
             raise
         raise click.ClickException(_INSTALL) from error
 
     settings.configure_logs(quiet=True)
-    asyncio.run(Show(click.echo).run())
+    try:
+        asyncio.run(Show(click.echo).run())
+    except KeyboardInterrupt:
+        raise Ended from None

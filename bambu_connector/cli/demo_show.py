@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,6 +41,15 @@ _FILE: Final = "calibration cube.gcode.3mf"
 
 class DidNotHappen(ConnectorError):
     """The demo waited for something in vain."""
+
+
+class Ended(ConnectorError):
+    """Whoever watched has had enough: Ctrl-C."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("The demo was ended before its end.")
 
 
 class Stage:
@@ -131,7 +140,7 @@ class Show:
         self._say = say
 
     async def run(self) -> None:
-        """Play the whole show; raises DidNotHappen when anything did not."""
+        """Play the whole show; raises DidNotHappen when anything did not, and Ended when the service was."""
         async with contextlib.AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bambu-demo-")))
             dialer = Dialer()
@@ -146,9 +155,9 @@ class Show:
             stack.push_async_callback(stage.close)
             url = await stack.enter_async_context(_served(_project(printer)))
             config = _write_config(folder, broker, password, printer)
-            await stack.enter_async_context(_service(config))
+            running = await stack.enter_async_context(_service(config))
             self._say("The service runs.")
-            await self._script(stage, url)
+            await _unless_ended(self._script(stage, url), running)
         self._say("The print has finished, and everything was told as it happened.")
 
     def _news(self, sentence: str) -> None:
@@ -163,6 +172,21 @@ class Show:
         answer = await stage.command("printer_control", "start_print_bbl", {"url": url, "file_name": _FILE}, _PRINT_S)
         self._say(f"     started as {answer['data']['task_name']}")
         await stage.until("the print to finish", lambda each: each["data"].get("event") == "PrintDone", _PRINT_S)
+
+
+async def _unless_ended(script: Coroutine[Any, Any, None], running: "asyncio.Task[None]") -> None:
+    """Play the script for as long as the service runs, to which Ctrl-C goes; raises Ended when that ends first."""
+    playing = asyncio.create_task(script)
+    try:
+        await asyncio.wait({playing, running}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        was_played = playing.done()
+        playing.cancel()
+        await asyncio.wait({playing})
+    if not was_played:
+        running.result()
+        raise Ended
+    playing.result()
 
 
 def _machine(message: Tree) -> Tree:
@@ -228,7 +252,7 @@ def _write_config(folder: Path, broker: PlainBroker, password: Secret, printer: 
 
 
 @contextlib.asynccontextmanager
-async def _service(config: Config) -> AsyncIterator[None]:
+async def _service(config: Config) -> AsyncIterator["asyncio.Task[None]"]:
     assert config.printago is not None
     clock = SystemClock()
     with StateLock(config.connector.state_dir), wires_of(config) as wires:
@@ -242,7 +266,7 @@ async def _service(config: Config) -> AsyncIterator[None]:
         )
         running = asyncio.create_task(supervisor.run())
         try:
-            yield
+            yield running
         finally:
             supervisor.stop()
             await running

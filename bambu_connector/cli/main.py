@@ -6,30 +6,38 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
-from bambu_connector.cli.output import OutputFailed, abandon_stdout, guarded_stdout
-from bambu_connector.errors import ConnectorError
+from bambu_connector.cli.output import OutputFailed, abandon_stdout, guarded_stdout, legible
+from bambu_connector.errors import ConfigError, ConnectorError
 
 if TYPE_CHECKING:
     from bambu_connector.config import Config
     from bambu_connector.logs import Redactor
+    from bambu_connector.registry import Paired
 
 _COMMANDS: Final[Mapping[str, str]] = {  # what `--help` says of each, without importing it
+    "discover": "Find the printers in the network.",
+    "pair": "Pair printers: only their access codes are asked for.",
+    "unpair": "Forget a printer.",
     "run": "Run the service until SIGTERM or Ctrl-C.",
     "status": "Show what one printer or all are doing.",
     "send": "Send one command to a printer.",
     "printers": "List the configured printers.",
     "check": "Validate the configuration.",
+    "doctor": "Find out what does not work, and what to do.",
+    "record": "Record what a printer says, for the support of its model.",
     "virtual-printer": "Simulate a printer to try things on.",
     "demo": "Show a whole print, on this machine alone.",
 }
 _INTERRUPTED: Final = 130
+PAIRED_ARE_MISSING: Final = "printers that are only paired are missing here"
+"""A part of the warning that this user may not see which printers are paired."""
 
 
 @dataclass(slots=True)
@@ -40,20 +48,86 @@ class Settings:
     log_level: str = "info"
     log_format: Literal["text", "json"] = "text"
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    _warned: set[str] = field(default_factory=set, init=False)
 
     def load(self) -> "Config":
-        """Return the configuration; raises ConfigError."""
-        from bambu_connector.config import load, locate
+        """Return the configuration, with the printers that are paired; raises ConfigError."""
+        from bambu_connector.config.merging import merged
 
-        return load(locate(self.config_file, self.environ), self.environ)
+        return merged(*self.sources())
+
+    def sources(self) -> "tuple[Config, Mapping[str, Paired]]":
+        """Return what connector.yaml says, with the warnings about both files, and what pairing knows, by serial."""
+        from bambu_connector.registry import Registry
+
+        written = self._written()
+        registry = Registry(written.connector.state_dir)
+        try:
+            known, warnings = registry.entries(), registry.warnings()
+        except ConfigError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                raise
+            # The service's group may use its socket, and not look into its files.
+            owner = owner_of(written.connector.state_dir)
+            known, warnings = {}, (f"{error}; {PAIRED_ARE_MISSING}. To see them, run this as {owner}",)
+        return replace(written, warnings=(*written.warnings, *warnings)), known
+
+    def _written(self) -> "Config":
+        """Return what connector.yaml says; without one, where none was named and printers are paired, the defaults."""
+        from bambu_connector.config import default, load, locate
+        from bambu_connector.config.merging import REGISTRY_FILE
+
+        try:
+            path = locate(self.config_file, self.environ)
+        except ConfigError:
+            from bambu_connector.config.places import VARIABLE
+
+            here = default(self.environ)
+            is_named = self.config_file is not None or self.environ.get(VARIABLE)
+            if is_named or not (here.connector.state_dir / REGISTRY_FILE).exists():
+                raise
+            return here
+        return load(path, self.environ)
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Print each of these warnings on stderr, unless it stands there already."""
+        for each in warnings:
+            if each not in self._warned:
+                self._warned.add(each)
+                click.echo(legible(f"warning: {each}"), err=True)
+
+    def require_file(self) -> None:
+        """Raise ConfigError when there is no connector.yaml, with the places where it was looked for."""
+        from bambu_connector.config import locate
+
+        locate(self.config_file, self.environ)
 
     def configure_logs(self, config: "Config | None" = None, *, quiet: bool = False) -> "Redactor":
-        """Send the log to stderr, every secret of the configuration blotted out; `quiet` for commands with a result."""
+        """Send the log to stderr, every secret of the configuration blotted out; `quiet` for commands with a result.
+
+        Those commands also warn of printers that this user may not see.
+        """
         from bambu_connector.logs import Redactor, configure
 
+        if quiet and config is not None:
+            self.warn(each for each in config.warnings if PAIRED_ARE_MISSING in each)
         redactor = Redactor(config.secrets() if config else ())
         level = "error" if quiet and self.log_level == "info" else self.log_level
         return configure(level, self.log_format, redactor=redactor)
+
+
+def owner_of(folder: Path) -> str:
+    """Return who a folder belongs to, as it is said to a person."""
+    import pwd
+
+    try:
+        user = folder.stat().st_uid
+    except OSError:
+        return "the user that the service runs as"
+    try:
+        return f"the user {pwd.getpwuid(user).pw_name}"
+    except KeyError:
+        return f"the user with the number {user}"
 
 
 class LateGroup(click.Group):
@@ -82,7 +156,7 @@ class LateGroup(click.Group):
 @click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # that it cannot be read is said as what else is wrong with it
     metavar="FILE",
     help="connector.yaml; default: looked for.",
 )
@@ -119,7 +193,7 @@ def _ended() -> int:
             click.echo(f"bambu-connector: The output cannot be written: {error.strerror}.", err=True)
         return 1
     except ConnectorError as error:
-        click.echo(f"bambu-connector: {error}", err=True)
+        click.echo(f"bambu-connector: {legible(str(error))}", err=True)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - Python would print it, with whatever secret is in its text
         return _accident(error)

@@ -3,15 +3,22 @@
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+
+
+# Control characters, separators of lines and paragraphs, marks of direction, what has no width, halves of characters.
+_UNFIT: Final = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
+)
 
 
 class OutputFailed(OSError):
@@ -57,6 +64,14 @@ def abandon_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+def legible(text: str) -> str:
+    """Return a text that may be a stranger's fit for a terminal: nothing in it moves the cursor or turns lines around.
+
+    Ends of lines stay.
+    """
+    return _UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def show_json(tree: Any) -> None:

@@ -14,7 +14,9 @@ def run(settings: Settings) -> None:
     """Run the service until SIGTERM or Ctrl-C."""
     import asyncio
     import logging
+    from dataclasses import replace
 
+    from bambu_connector.cli.reloading import Reloader
     from bambu_connector.cli.wiring import printago_link, wires_of
     from bambu_connector.errors import ConfigError
     from bambu_connector.service.clock import SystemClock
@@ -23,8 +25,9 @@ def run(settings: Settings) -> None:
     from bambu_connector.service.notify import Notifier
     from bambu_connector.service.supervisor import Supervisor
 
+    settings.require_file()
     config = settings.load()
-    settings.configure_logs(config)
+    redactor = settings.configure_logs(config)
     log = logging.getLogger(__name__)
     for warning in config.warnings:
         log.warning("%s", warning)
@@ -34,9 +37,12 @@ def run(settings: Settings) -> None:
             f"{config.path}: printago: the section is missing: say host, username and password of Printago's broker"
         )
 
+    # From now on it is this file that is looked at, and not another that would be found when it is gone.
+    anew = replace(settings, config_file=config.path).load
+
     async def serve() -> None:
         clock = SystemClock()
-        with wires_of(config) as wires:
+        with wires_of(config, redactor.register) as wires:
             supervisor = Supervisor(
                 config,
                 wires,
@@ -44,6 +50,7 @@ def run(settings: Settings) -> None:
                 journal=Journal.open_in(config.connector.state_dir, clock),
                 clock=clock,
                 notifier=Notifier(),
+                reload=Reloader(config, anew, wires.registry, redactor.register),
                 last_resort=end_in_time,
             )
             await supervisor.run()

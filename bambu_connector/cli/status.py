@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from bambu_connector.cli.main import Settings
-from bambu_connector.errors import AccessDenied, ConnectorError, IdentityMismatch, PrinterOffline
+from bambu_connector.cli.main import PAIRED_ARE_MISSING, Settings
+from bambu_connector.cli.output import legible
+from bambu_connector.errors import (
+    AccessDenied,
+    ConfigError,
+    ConnectorError,
+    IdentityMismatch,
+    LinkError,
+    PrinterOffline,
+    UnknownPrinter,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,6 +26,8 @@ if TYPE_CHECKING:
     from bambu_connector.service.farm import Unit
 
 WATCH_S: Final = 1.0
+_REFUSALS: Final = 2  # once may be a printer that is just being switched on
+_STRANGER: Final = "not known to the running service"
 Tree = dict[str, Any]
 
 
@@ -34,11 +45,16 @@ class Look:
 
     statuses: Tree
     reasons: Mapping[str, Reason]
+    strangers: tuple[str, ...] = ()
+    """What printers are called that are configured, and not known to the running service."""
 
     def why(self) -> list[str]:
         """Return one line for each printer that is not online."""
-        names = {key: data["machines"][0]["connection_info"]["dev_name"] for key, data in self.statuses.items()}
-        return [f"{names[key]}: {reason.sentence}" for key, reason in self.reasons.items()]
+        from bambu_connector.cli.presenting import names_of
+
+        names = names_of(self.statuses)
+        lines = [f"{names[key]}: {reason.sentence}" for key, reason in self.reasons.items()]
+        return [legible(line) for line in (*lines, *(f"{name}: {_STRANGER}" for name in self.strangers))]
 
 
 @click.command()
@@ -60,10 +76,14 @@ def status(settings: Settings, printer: str | None, as_json: bool, watch: bool) 
     settings.configure_logs(config, quiet=True)
     chosen = (find_printer(config, printer),) if printer else config.printers
     if not chosen:
-        raise click.ClickException("The configuration has no printers; add one under `printers:`.")
+        if any(PAIRED_ARE_MISSING in each for each in config.warnings):
+            raise ConfigError("Which printers there are is not known to this user.")
+        raise click.ClickException("There are no printers yet: pair them with `bambu-connector pair`.")
     service = Service.find(config.connector.state_dir)
-    looks = _through(service, chosen) if service else _alone(config, chosen)
     single = printer is not None
+    if service is None:
+        _say_who_is_asked(len(chosen))
+    looks = _through(service, chosen, single=single) if service else _alone(config, chosen)
     if watch:
         _watch(looks, single=single, as_json=as_json)
         return
@@ -78,16 +98,36 @@ def status(settings: Settings, printer: str | None, as_json: bool, watch: bool) 
 # -- looking ---------------------------------------------------------------------------------------
 
 
-def _through(service: "Service", chosen: tuple["PrinterConfig", ...]) -> Iterator[Look]:
+def _through(service: "Service", chosen: tuple["PrinterConfig", ...], *, single: bool) -> Iterator[Look]:
+    from bambu_connector.cli.service_client import ServiceRefused
+
     while True:
         found: Tree = {}
         known: Tree = {}
+        strangers: list[str] = []
         for each in chosen:
-            answer = next(iter(service.ask({"do": "status", "printer": each.serial})))
+            name = each.name or each.serial
+            try:
+                answer = next(iter(service.ask({"do": "status", "printer": each.serial})))
+            except ServiceRefused as error:
+                if error.code != UnknownPrinter.code:
+                    raise
+                if single:
+                    raise UnknownPrinter(f"{name}: {_STRANGER}.") from error
+                strangers.append(name if name == each.serial else f"{name} ({each.serial})")
+                continue
             found |= answer["status"]
             known |= answer.get("reasons", {})
         told = {key: Reason(each["error"], each["exit_code"]) for key, each in known.items()}
-        yield Look(found, _reasons(found, told))
+        yield Look(found, _reasons(found, told), tuple(strangers))
+
+
+def _say_who_is_asked(count: int) -> None:
+    """Say on a terminal why nothing is shown for a while."""
+    import sys
+
+    if sys.stderr.isatty():
+        click.echo(f"Asking {count} printer{'' if count == 1 else 's'}…", err=True)
 
 
 def _alone(config: "Config", chosen: tuple["PrinterConfig", ...]) -> Iterator[Look]:
@@ -100,11 +140,10 @@ async def _looks(config: "Config", chosen: tuple["PrinterConfig", ...]) -> Async
     import asyncio
 
     from bambu_connector.cli.alone import READY_S, farm_alone
-    from bambu_connector.service.farm import until_ready
 
     async with farm_alone(config, chosen) as farm:
         units = farm.units
-        results = await asyncio.gather(*(until_ready(unit, READY_S) for unit in units.values()), return_exceptions=True)
+        results = await asyncio.gather(*(_ready(unit, READY_S) for unit in units.values()), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, ConnectorError):
                 raise result
@@ -112,6 +151,34 @@ async def _looks(config: "Config", chosen: tuple["PrinterConfig", ...]) -> Async
         while True:
             yield _look(units, told)
             await asyncio.sleep(WATCH_S)
+
+
+async def _ready(unit: "Unit", within: float) -> None:
+    """Wait until a printer has told its state; raises why it did not. One that refuses twice is not waited for."""
+    import asyncio
+
+    from bambu_connector.service.farm import until_ready
+
+    refusals: list[LinkError] = []
+
+    def refused() -> None:
+        error = unit.printer.link_error
+        if isinstance(error, LinkError) and isinstance(error.__cause__, ConnectionRefusedError):
+            if not any(error is each for each in refusals):
+                refusals.append(error)
+            if len(refusals) >= _REFUSALS:
+                raise error
+
+    ready = asyncio.create_task(until_ready(unit, within))
+    refusing = asyncio.create_task(unit.printer.waiters.until(refused, within))
+    try:
+        done, _ = await asyncio.wait((ready, refusing), return_when=asyncio.FIRST_COMPLETED)
+        await (ready if ready in done else refusing)
+        await ready
+    finally:
+        for each in (ready, refusing):
+            each.cancel()
+        await asyncio.gather(ready, refusing, return_exceptions=True)
 
 
 def _look(units: Mapping[str, "Unit"], told: Mapping[str, ConnectorError]) -> Look:
@@ -146,9 +213,9 @@ def _print(look: Look, *, single: bool, as_json: bool) -> None:
 
         show_json(next(iter(look.statuses.values())) if single else look.statuses)
         return
-    from bambu_connector.cli.presenting import console, status_table
+    from bambu_connector.cli.presenting import show_statuses
 
-    console().print(status_table(look.statuses))
+    show_statuses(look.statuses)
 
 
 def _watch(looks: Iterator[Look], *, single: bool, as_json: bool) -> None:
@@ -166,14 +233,14 @@ def _watch(looks: Iterator[Look], *, single: bool, as_json: bool) -> None:
 
     with Live(console=console(), auto_refresh=False, screen=False) as live:
         for look in looks:
-            live.update(_picture(look), refresh=True)
+            live.update(_picture(look, live.console.width), refresh=True)
             time.sleep(WATCH_S)
 
 
-def _picture(look: Look) -> "RenderableType":
+def _picture(look: Look, width: int) -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
     from bambu_connector.cli.presenting import status_table
 
-    return Group(status_table(look.statuses), *map(Text, look.why()))
+    return Group(status_table(look.statuses, width), *map(Text, look.why()))

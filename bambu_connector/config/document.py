@@ -99,13 +99,20 @@ def _events(text: str) -> Iterator[yaml.Event]:
     try:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as exc:
+        line = _line(exc.problem_mark or exc.context_mark)
+        if _begins_with_tab(text, line):
+            raise Unreadable(line, "this line begins with a tab, which YAML does not take; use spaces") from None
         raise Unreadable(
-            _line(exc.problem_mark or exc.context_mark),
-            f"this is not YAML ({exc.problem or exc.context}); check indentation and quotes",
+            line, f"this is not YAML ({exc.problem or exc.context}); check indentation and quotes"
         ) from None
     except yaml.reader.ReaderError as exc:
         line = text.count("\n", 0, exc.position) + 1
         raise Unreadable(line, "there is a control character in the file; remove it") from None
+
+
+def _begins_with_tab(text: str, line: int) -> bool:
+    lines = text.splitlines()
+    return line <= len(lines) and "\t" in lines[line - 1][: len(lines[line - 1]) - len(lines[line - 1].lstrip())]
 
 
 def _line(mark: _Mark | None) -> int:

@@ -59,7 +59,11 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     _check_readers(notes, config.connector.state_dir, mode)
     if notes.problems:
         raise ConfigError(*(sentence for _, sentence in sorted(notes.problems)))
-    return replace(config, warnings=tuple(sentence for _, sentence in sorted(notes.warnings)))
+    return replace(
+        config,
+        warnings=tuple(sentence for _, sentence in sorted(notes.warnings)),
+        sources=(path, *(secret for _, _, secret in notes.secret_files)),
+    )
 
 
 def default(environ: Mapping[str, str]) -> Config:

@@ -52,5 +52,5 @@ def _nothing_found(places: tuple[Path, ...]) -> str:
         "    host: mqtt.example.org\n"
         "    username: farm\n"
         '    password: "…"\n'
-        "Then add your printers under `printers:`, and `bambu-connector check` says what is still missing."
+        "Then pair your printers with `bambu-connector pair`, and `bambu-connector check` says what is still missing."
     )

@@ -147,7 +147,10 @@ class Web:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The whole configuration. `path` is None when there is no file; `warnings` are sentences to be shown once."""
+    """The whole configuration. `path` is None when there is no file; `warnings` are sentences to be shown once.
+
+    `sources` are all files that it was read from: connector.yaml, and those that hold its secrets.
+    """
 
     connector: Connector
     printago: Printago | None = None
@@ -158,6 +161,7 @@ class Config:
     web: Web = Web()
     path: Path | None = None
     warnings: tuple[str, ...] = ()
+    sources: tuple[Path, ...] = ()
 
     def secrets(self) -> tuple[Secret, ...]:
         """Return every secret in here, for the redaction of logs."""

@@ -126,6 +126,13 @@ class MqttConnection:
             if code.value >= FAILURE:
                 raise LinkError(f"{self._endpoint} refuses the subscription to {topic}: {code!s}")
 
+    def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Want no more of these topics; the UNSUBACK is not waited for. Raises LinkError when it is gone."""
+        self._require_open()
+        rc, _ = self._client.unsubscribe(list(topics))
+        self._settle(rc)
+        self._require_open()
+
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> asyncio.Future[None]:
         """Publish; the future is done at the PUBACK (QoS 0: at once) and fails with LinkError.
 

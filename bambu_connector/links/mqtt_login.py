@@ -9,7 +9,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from bambu_connector.errors import AccessDenied, LinkError, ProtocolRefused, TooManyClients, Unreachable
+from bambu_connector.errors import AccessDenied, HungUp, LinkError, ProtocolRefused, TooManyClients, Unreachable
 from bambu_connector.secret import Secret
 
 Protocol = Literal["5", "3.1.1"]
@@ -78,7 +78,7 @@ def hung_up(alert: str | None, endpoint: str, protocol: str) -> LinkError:
     if protocol == "5":
         # That is how amqtt answers a CONNECT of a version that it does not know.
         return ProtocolRefused(f"{endpoint} hangs up on a login with MQTT 5")
-    return Unreachable(f"{endpoint} hangs up without answering the login")
+    return HungUp(f"{endpoint} hangs up without answering the login")
 
 
 def refusal(code: ReasonCode, endpoint: str, protocol: str) -> LinkError:

@@ -79,6 +79,10 @@ class PrintagoMqttConnection:
             self._on_delivery(delivery)
         await self._session.subscribe(topics, qos=1)
 
+    def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Want no more of these topics; the broker's answer is not waited for. Raises LinkError."""
+        self._session.unsubscribe(topics)
+
     async def closed(self) -> Exception:
         """Wait until the session is gone; return why."""
         return await self._session.closed()

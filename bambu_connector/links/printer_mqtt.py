@@ -4,7 +4,7 @@ import logging
 import secrets
 from collections.abc import Callable
 
-from bambu_connector.errors import AccessDenied, LinkError, Mute, Unreachable
+from bambu_connector.errors import AccessDenied, HungUp, LinkError, Mute, TooManyClients, Unreachable
 from bambu_connector.links.dial import Dialer
 from bambu_connector.links.mqtt import MqttConnection
 from bambu_connector.links.mqtt_login import Login
@@ -87,7 +87,13 @@ class PrinterMqtt:
             session = await MqttConnection.open(sock, f"{self._host}:{self._port}", login, take)
         except AccessDenied as exc:
             raise AccessDenied(
-                f"{self._serial} at {self._host} refuses the access code: it is wrong or was changed on the printer"
+                f"{self._serial} at {self._host} refuses the access code: it is wrong or was changed on the printer;"
+                f" `bambu-connector pair {self._serial}` takes the new one"
+            ) from exc
+        except HungUp as exc:  # the identity is proved, so it is the printer: that is how a P1 turns clients away
+            raise TooManyClients(
+                f"{self._serial} at {self._host} hangs up on the login: its few places for clients are probably taken,"
+                " by other programs or by sessions that ended badly; it may also be just starting"
             ) from exc
         try:
             await session.subscribe([f"device/{self._serial}/report"], qos=0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bambu_connector.errors import ConfigError, IdentityMismatch
+from bambu_connector.errors import AnotherDevice, ConfigError, IdentityMismatch
 from bambu_connector.links.certificate import common_name, fingerprint_of
 
 __all__ = [
@@ -24,13 +24,15 @@ __all__ = [
     "broker_context",
     "fingerprint_of",
     "printer_context",
+    "stranger_context",
 ]
 
 _SHOWN: Final = 64  # characters of a name; what X.509 allows for one
+_OLD_CIPHERS: Final = "DEFAULT:AES256-GCM-SHA384:AES128-GCM-SHA256"  # port 3002 has only those two
 
 _IF_IT_CHANGED: Final = (
-    "after a repair or factory reset remove its fingerprint (from printers.yaml in the state directory, or from the"
-    " configuration); if neither happened, somebody may be in between"
+    "after a repair, a new board or a factory reset pair it again, which shows both and asks; if none of that happened,"
+    " somebody may be in between"
 )
 
 
@@ -49,12 +51,15 @@ class Trust:
 
 
 def check_identity(trust: Trust, der: bytes) -> None:
-    """Raise IdentityMismatch unless the certificate is that printer's. The chain is checked by OpenSSL, before."""
+    """Raise IdentityMismatch, or AnotherDevice, unless the certificate is that printer's.
+
+    The chain is checked by OpenSSL, before.
+    """
     if not trust.verify:
         return
     shown = common_name(der)
     if shown != trust.serial:
-        raise IdentityMismatch(
+        raise AnotherDevice(
             f"expected the printer {trust.serial}, but the certificate is for {_printable(shown)}: "
             "another device answers at this address; correct the address or the serial"
         )
@@ -135,7 +140,7 @@ class PrinterContext(ssl.SSLContext):
         return super().wrap_bio(*args, **self._named(options))
 
     def _named(self, options: dict[str, Any]) -> dict[str, Any]:
-        return options if self.trust is None else options | {"server_hostname": self.trust.serial}
+        return options if self.trust is None else options | {"server_hostname": self.trust.serial or None}
 
 
 class PrinterTls:
@@ -165,6 +170,13 @@ def printer_context(trust: Trust) -> ssl.SSLContext:
     with _ca_file_of(trust):
         context = _new_context(trust.ca_file if trust.verify else None)
     context.trust = trust
+    return context
+
+
+def stranger_context() -> ssl.SSLContext:
+    """Return a context for asking a device who it is: it trusts anybody, so nothing secret may be said through it."""
+    context = printer_context(Trust("", verify=False))
+    context.set_ciphers(_OLD_CIPHERS)
     return context
 
 

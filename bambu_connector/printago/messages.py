@@ -131,6 +131,18 @@ def print_failure(sentence: str, job_id: str) -> Data:
     }
 
 
+def trouble(error: ConnectorError) -> Data:
+    """Return the data of an `error` that answers no command: something that a person must put right."""
+    sentence = str(error)
+    return {
+        "success": False,
+        "error": sentence,
+        "error_detail": sentence,
+        "code": error.code,
+        "local_command": None,
+    }
+
+
 def undeliverable(message: Message, sentence: str, message_id: str) -> Message:
     """Return a small error in the place of an answer that the broker does not take."""
     body: Data = orjson.loads(message.payload)

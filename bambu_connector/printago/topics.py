@@ -52,6 +52,10 @@ class Routes:
         """Return all of them, sorted."""
         return tuple(sorted({*self.shared, *self.named}))
 
+    def knows(self, topic: str) -> bool:
+        """Say whether a topic is one of them."""
+        return topic in self.shared or topic in self.named
+
     def printer_of(self, topic: str) -> str | None:
         """Return the id of the printer that a topic names, None for a shared one."""
         return self.named.get(topic)

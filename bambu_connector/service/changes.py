@@ -29,6 +29,14 @@ class Changes:
         self._returns = float(BURST)
         self._counted_at: float | None = None
 
+    def speak_through(self, log: logging.Logger | PrinterLog) -> None:
+        """Use another log from now on: the printer has a new name."""
+        self._log = log
+
+    def begin_anew(self) -> None:
+        """What is wrong from now on is news, although it may have been told before: somebody has changed something."""
+        self._reasons.clear()
+
     def gone(self, reason: str, delay: float) -> None:
         """There is no session; another is tried in `delay` seconds. Numbers in the reason make it no other reason."""
         if self._told_back:

@@ -29,6 +29,9 @@ from bambu_connector.translate.plan import plan
 MAX_WAITING: Final = 100
 STATUS_FRESH_S: Final = 60.0  # `get_status` asks the printer first when the last report is older
 STATUS_WAIT_S: Final = 10.0
+_BROKEN_OFF: Final = (
+    "The connector was stopped, or the printer taken out of it, before the printer showed that it obeyed."
+)
 
 Reply = Callable[[Answer], None]
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
@@ -94,7 +97,9 @@ class Desk:
         """The service stops: nothing that waits is begun any more."""
         while not self._queue.empty():
             command, _, _, reply = self._queue.get_nowait()
-            reply(self._refused(command, PrinterBusy("The connector is being stopped.")))
+            reply(
+                self._refused(command, PrinterBusy("The connector is being stopped, or the printer taken out of it."))
+            )
 
     def _soon(self, command: Command, work: Callable[[], Coroutine[Any, Any, Answer]], reply: Reply) -> None:
         if self._at_once >= MAX_WAITING:
@@ -115,9 +120,7 @@ class Desk:
         except ConnectorError as error:
             answer = self._refused(command, error)
         except asyncio.CancelledError:
-            reply(
-                self._refused(command, TimedOut("The connector was stopped before the printer showed that it obeyed."))
-            )
+            reply(self._refused(command, TimedOut(_BROKEN_OFF)))
             raise
         except Exception:
             self._printer.log.exception("a bug in %s", command.header.command)

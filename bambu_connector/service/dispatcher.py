@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +12,7 @@ from bambu_connector.errors import (
     Expired,
     Internal,
     InvalidMessage,
+    StartUnknown,
     TimedOut,
     UnknownPrinter,
 )
@@ -55,11 +56,11 @@ class Ignored(Exception):  # not an error: another connector's business
 
 
 class Dispatcher:
-    """Routes commands. `printers` is keyed by printer id; `own` speaks for the connector itself."""
+    """Routes commands to `printers`; `own` speaks for the connector itself."""
 
     def __init__(
         self,
-        printers: Mapping[str, Counter],
+        printers: Iterable[Counter],
         own: Voice,
         *,
         routes: Routes,
@@ -67,8 +68,10 @@ class Dispatcher:
         journal: Journal,
         clock: Clock,
     ) -> None:
-        self._printers = printers
-        self._serials = {counter.serial: printer_id for printer_id, counter in printers.items()}
+        self._printers: dict[str, Counter] = {}
+        self._serials: dict[str, str] = {}
+        for each in printers:
+            self.admit(each)
         self._own = own
         self._routes = routes
         self._exclusive = exclusive
@@ -76,6 +79,27 @@ class Dispatcher:
         self._receipts = Receipts(journal)
         self._clock = clock
         self._began = clock.monotonic()
+
+    @property
+    def printer_ids(self) -> tuple[str, ...]:
+        """The ids of the printers that commands are taken for."""
+        return tuple(self._printers)
+
+    def admit(self, counter: Counter) -> None:
+        """Take commands for a printer from now on."""
+        printer_id = counter.voice.printer_id
+        self._printers[printer_id] = counter
+        self._serials[counter.serial] = printer_id
+
+    def dismiss(self, printer_id: str) -> None:
+        """Take no more commands for a printer."""
+        counter = self._printers.pop(printer_id, None)
+        if counter is not None:
+            del self._serials[counter.serial]
+
+    def follow(self, routes: Routes) -> None:
+        """Commands come on these topics from now on."""
+        self._routes = routes
 
     def deliver(self, delivery: Delivery, post: Post) -> None:
         """Take one message of a command topic; its answer, if it gets one, goes to `post`. Never raises."""
@@ -94,6 +118,7 @@ class Dispatcher:
         named = self._routes.printer_of(delivery.topic)
         counter: Counter | None = None
         try:
+            self._require_topic(delivery.topic)
             counter = self._find(parsed.header, named)
         except Ignored:
             log.debug("ignored a command that is not for a printer of ours")
@@ -132,15 +157,24 @@ class Dispatcher:
         counter = self._printers.get(printer_id or "")
         return counter.voice if counter else self._own.of(printer_id)
 
-    def close_unanswered(self, left: Iterable[Reopened], *, was_begun: bool = True) -> None:
-        """Answer what cannot go on: whether it was carried out nobody knows, unless it was not even begun."""
-        error: CommandError = TimedOut(
-            "The connector was restarted while this was under way: whether it was done is not known."
-        )
-        if not was_begun:
-            error = Internal("The connector was restarted, and cannot go on with this job. Nothing was started.")
+    def close_unanswered(self, left: Iterable[Reopened]) -> None:
+        """Answer what cannot go on: whether it was carried out nobody knows."""
+        error = TimedOut("The connector was restarted while this was under way: whether it was done is not known.")
         for each in left:
             self._refuse(each.header, error, each.reply)
+
+    def close_job(self, left: Reopened, *, was_started: bool, has_printer: bool) -> None:
+        """Answer a job that cannot go on; `was_started`: its start was sent, or was about to be."""
+        error: CommandError
+        if was_started:
+            error = StartUnknown(
+                "The connector was restarted after the start was sent: nobody knows what became of it."
+            )
+        elif has_printer:
+            error = Internal("The connector was restarted, and cannot go on with this job. Nothing was started.")
+        else:
+            error = UnknownPrinter("The printer was taken out of the connector. Nothing was started.")
+        self._refuse(left.header, error, left.reply)
 
     def _require_unknown_to_earlier(self, command: Command) -> None:
         """Refuse a delivery that an earlier process may have carried out, and could not remember.
@@ -164,6 +198,14 @@ class Dispatcher:
         """Return the id of the printer that is called `name`, by id or by serial."""
         return name if name in self._printers else self._serials.get(name)
 
+    def _require_topic(self, topic: str) -> None:
+        """Refuse what comes on a topic of a printer that is gone: the broker's session may have kept it."""
+        if self._routes.knows(topic):
+            return
+        if not self._exclusive:
+            raise Ignored
+        raise UnknownPrinter("The printer of this topic is not here any more.")
+
     # -- who is meant --------------------------------------------------------------------------
 
     def _find(self, header: Header, named: str | None) -> Counter | None:
@@ -172,7 +214,7 @@ class Dispatcher:
         if named is not None:
             if header.printer and asked != named:
                 raise InvalidMessage(f"The message names printer {header.printer[:64]}, and its topic names {named}.")
-            return self._printers[named]
+            return self._known(named)
         if asked is not None:
             return self._printers[asked]
         if not self._exclusive:
@@ -184,6 +226,12 @@ class Dispatcher:
         if len(self._printers) != 1:
             raise InvalidMessage(f"printer_id is required: there are {len(self._printers)} printers here.")
         return next(iter(self._printers.values()))
+
+    def _known(self, printer_id: str) -> Counter:
+        found = self._printers.get(printer_id)
+        if found is None:  # it was taken out a moment ago, and its topic with it
+            raise UnknownPrinter(f"There is no printer {printer_id[:64]} here any more.")
+        return found
 
     # -- whether it came before ----------------------------------------------------------------
 

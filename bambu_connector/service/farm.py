@@ -1,163 +1,103 @@
-"""All printers of one configuration under one roof, with or without Printago."""
+"""All printers of one configuration under one roof, with or without Printago; they may come, go and change."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 import orjson
 
-from bambu_connector.bambu.models import Model, Traits, model_named, model_of_serial, with_quirks
 from bambu_connector.config import Config, PrinterConfig
 from bambu_connector.config import Topics as Templates
-from bambu_connector.errors import AccessDenied, LinkError, PrinterOffline, Unreachable
-from bambu_connector.printago.messages import Message, MessageType
-from bambu_connector.printago.topics import Topics
+from bambu_connector.errors import IdentityMismatch, LinkError, PrinterBusy, Unreachable
+from bambu_connector.printago.messages import Message
+from bambu_connector.printago.topics import Routes, Topics
 from bambu_connector.service import records
 from bambu_connector.service.cache import FileCache
 from bambu_connector.service.clock import Clock
-from bambu_connector.service.connection import Keeper
-from bambu_connector.service.desk import Desk
 from bambu_connector.service.dispatcher import Counter, Dispatcher
-from bambu_connector.service.jobs import Jobs
 from bambu_connector.service.journal import Journal
-from bambu_connector.service.ledger import Ledger
-from bambu_connector.service.pins import Pins
-from bambu_connector.service.ports import Downloader, PrinterLink, PrinterStorage
-from bambu_connector.service.printer import Identity, Printer
-from bambu_connector.service.receipts import Reopened
-from bambu_connector.service.records import FileRecord, JobRecord, PrintRecord, Unreadable
-from bambu_connector.service.shelf import Shelf
-from bambu_connector.service.steps import Tools
-from bambu_connector.service.store import Opening
+from bambu_connector.service.neighbours import Neighbours
+from bambu_connector.service.noting import note_forever
+from bambu_connector.service.ports import Wires
+from bambu_connector.service.records import JobRecord
+from bambu_connector.service.restoring import Restorer
 from bambu_connector.service.tasks import Tasks
+from bambu_connector.service.unit import CANCEL_S, Surroundings, Unit, identity_of, make_unit, removed, until_ready
 from bambu_connector.service.voice import Voice
-from bambu_connector.translate.coalesce import Pacer
 
-TICK_S: Final = 1.0
+__all__ = ["Farm", "Unit", "Wires", "identity_of", "topics_of", "until_ready"]
+
 PROGRESS_S: Final = 0.2
-CANCEL_S: Final = 1.0  # sessions are closed in no time; what hangs longer must not keep the end from being told
+LEAVING_S: Final = 3.0  # for the jobs of a printer that is taken out
 _MB: Final = 1024 * 1024
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Wires(Protocol):
-    """What makes the links; the command line puts the real ones in."""
-
-    @property
-    def downloader(self) -> Downloader:
-        """What fetches files."""
-
-    @property
-    def pins(self) -> Pins:
-        """What is trusted from the first contact on."""
-
-    @property
-    def files(self) -> Executor:
-        """What reads whole files off the loop."""
-
-    def link(self, printer: PrinterConfig) -> PrinterLink:
-        """Return a fresh way to a printer's broker, trusting what is trusted by now."""
-
-    def storage(self, printer: PrinterConfig, traits: Traits) -> PrinterStorage:
-        """Return the way to a printer's files."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One printer and what belongs to it."""
-
-    config: PrinterConfig
-    printer: Printer
-    keeper: Keeper
-    jobs: Jobs
-    desk: Desk
-    shelf: Shelf
-
-
 class Farm:
-    """The printers. `post` takes what they have to say; nothing runs before `start`."""
+    """The printers. `post` takes what they have to say; nothing runs before `start`.
+
+    `on_routes` is called when printers have come or gone, with the topics of those that are here.
+    """
 
     def __init__(
         self, config: Config, wires: Wires, *, journal: Journal, post: Callable[[Message], None], clock: Clock
     ) -> None:
         self.config = config
-        self._wires = wires
-        self._clock = clock
-        self._journal = journal
-        self._post = post
+        self.wires = wires
+        self.post = post
+        self.on_routes: Callable[[Routes], None] = lambda _routes: None
         self.tasks = Tasks()
         self.units: dict[str, Unit] = {}
-        downloads = config.connector.state_dir / "downloads"
-        self._cache = FileCache(config.connector.state_dir / "cache", int(config.storage.cache_mb * _MB))
-        for each in config.printers:
-            self.units[each.id] = self._unit(each, post, downloads)
+        self.by_serial: dict[str, Unit] = {}
+        self.neighbours = Neighbours(self.by_serial, wires.ears)
+        self._trials: set[str] = set()
+        self._passed_over: set[str] = set()
+        """Serials of printers that may not be what is configured now."""
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._removals = Tasks()
+        self._follows = False
+        self._runs = self._speaks = False
+        self._around = Surroundings(
+            config=config,
+            wires=wires,
+            journal=journal,
+            cache=FileCache(config.connector.state_dir / "cache", int(config.storage.cache_mb * _MB)),
+            clock=clock,
+            post=post,
+        )
         self.topics = topics_of(config)
+        for each in config.printers:
+            self.units[each.id] = self.by_serial[each.serial] = make_unit(each, self._around)
         self.routes = self.topics.command_routes(self.units)
-        counters = {
-            printer_id: Counter(unit.config.serial, unit.desk, unit.printer.voice)
-            for printer_id, unit in self.units.items()
-        }
         self.dispatcher = Dispatcher(
-            counters,
+            map(_counter, self.units.values()),
             Voice(config.connector.id, post, clock),
             routes=self.routes,
             exclusive=config.printago.exclusive if config.printago else True,
             journal=journal,
             clock=clock,
         )
+        self._restorer = Restorer(journal, self.dispatcher, post)
 
-    def _unit(self, config: PrinterConfig, post: Callable[[Message], None], folder: Path) -> Unit:
-        wires, settings = self._wires, self.config
-        voice = Voice(config.id, post, self._clock)
-        pacer = Pacer(min_interval=settings.status.min_interval, heartbeat=settings.status.heartbeat)
-        printer = Printer(identity_of(config), voice, self._clock, pacer, include_report=settings.status.include_report)
-        ledger = Ledger(self._journal, config.serial, self._clock)
-        shelf = Shelf(
-            lambda: wires.storage(config, printer.traits),
-            ledger,
-            keep=settings.storage.keep_files,
-            in_use=lambda name: jobs.uses(name),  # noqa: PLW0108 - the jobs are made after the shelf
-            is_reachable=lambda: printer.is_connected,
-        )
-        tools = Tools(
-            printer=printer,
-            shelf=shelf,
-            downloader=wires.downloader,
-            cache=self._cache,
-            files=wires.files,
-            folder=folder,
-            max_bytes=int(settings.downloads.max_size_mb * _MB),
-        )
-        jobs = Jobs(tools, ledger, self.tasks.run)
-        printer.work = jobs
-        desk = Desk(printer, jobs, shelf, self.tasks.run)
-        return Unit(config, printer, Keeper(printer, partial(wires.link, config), wires.pins), jobs, desk, shelf)
+    # -- from the first breath to the last -----------------------------------------------------
 
     def start(self) -> None:
         """Connect every printer that can be, and keep it connected."""
         self._remove_left_over()
+        self._runs = True
         for unit in self.units.values():
-            name = unit.printer.identity.name
-            missing = _missing(unit.config)
-            if missing is None:
-                self.tasks.keep(unit.keeper.run, f"the connection to {name}")
-            else:
-                unit.printer.log.warning("%s", missing)
-                unit.printer.session_closed(missing)
-            self.tasks.keep(unit.desk.run, f"the commands of {name}")
-            self.tasks.keep(unit.shelf.run, f"the files of {name}")
-            self.tasks.keep(partial(self._tick, unit.printer), f"the clock of {name}")
+            unit.start()
+        self.tasks.keep(self.neighbours.run, "the search for printers")
+        note = partial(note_forever, self.by_serial, self.wires.memory, self.wires.files)
+        self.tasks.keep(note, "the notes on printers")
 
     def _remove_left_over(self) -> None:
         """Remove what jobs that are over left on this machine."""
-        folder = self.config.connector.state_dir / "downloads"
-        wanted = {f"job-{job.number}" for _, job in self._all(records.JOB, JobRecord.decode)}
+        folder = self._around.downloads
+        wanted = {f"job-{job.number}" for _, job in self._restorer.all(records.JOB, JobRecord.decode)}
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for found in folder.iterdir():
@@ -166,75 +106,186 @@ class Farm:
         except OSError as error:  # a full or a broken disk: printers are watched, and stopped, all the same
             log.warning("%s cannot be tidied up: %s", folder, error.strerror)
 
-    # -- after a restart -----------------------------------------------------------------------
-
     def restore(self, *, alone: bool = False, stops: bool = False) -> None:
-        """Take up what an earlier process left; before `start`, or as soon as the journal can be read.
+        """Take up what an earlier process left, as `Restorer` says; before `start`, or when the journal can be read."""
+        self._restorer.restore(self.by_serial, alone=alone, stops=stops)
 
-        `alone`, without the service, only what guards starts is taken up, of the printers that are here: prints, starts
-        that are out, files. Of other jobs only what is to be stopped: with `stops` they are here, and do not go on.
+    def speak(self) -> None:
+        """Introduce every printer to Printago, and tell statuses from now on; of those that come later as well."""
+        self._speaks = True
+        for unit in self.units.values():
+            if not unit.is_on_trial:
+                unit.introduce()
+
+    async def stop(self, grace: float, *, hand_over: bool = False) -> None:
+        """End every job and every session; statuses say offline at the end. Jobs have `grace` seconds in all.
+
+        With `hand_over` the next process goes on with the jobs that Printago sent.
         """
-        if self._journal.opening is Opening.DAMAGED:
-            for unit in self.units.values():
-                unit.jobs.be_wary()
-        units = {unit.config.serial: unit for unit in self.units.values()}
-        self._restore_printers(units)
-        reopened = self.dispatcher.reopen(self._post)
-        for key, job in self._all(records.JOB, JobRecord.decode):
-            if not alone or (job.serial in units and (stops or job.out is not None)):
-                self._restore_job(key, job, units.get(job.serial), reopened.pop(job.receipt or "", None))
-        if not alone:
-            self.dispatcher.close_unanswered(reopened.values())
-            for unit in self.units.values():
-                unit.jobs.go_on()
-
-    def _restore_printers(self, units: Mapping[str, Unit]) -> None:
-        """Take up files, prints, and what was told of connections."""
-        for file in sorted((each for _, each in self._all(records.FILE, FileRecord.decode)), key=_age):
-            if file.serial in units:
-                units[file.serial].shelf.restore(file)
-        for serial, print_ in self._all(records.PRINT, PrintRecord.decode):
-            if serial in units:
-                units[serial].jobs.restore_print(print_)
-                units[serial].printer.restored()
-        for serial, body in self._journal.all(records.ONLINE):
-            if serial in units and isinstance(body.get("told"), bool):
-                units[serial].printer.restore(body["told"])
-
-    def _restore_job(self, key: str, job: JobRecord, unit: Unit | None, left: Reopened | None) -> None:
-        if unit is None:  # it left the configuration: should it come back, nothing of ours is to haunt it
-            self._journal.drop(records.JOB, key)
-            if job.out is not None:
-                self._journal.put(records.PRINT, job.serial, replace(job.out, is_certain=False).body())
-            elif job.wrote and job.file:
-                file = FileRecord(serial=job.serial, name=job.file, doomed=True)
-                self._journal.put(records.FILE, file.key, file.body())
-            if left is not None:
-                self.dispatcher.close_unanswered([left], was_begun=job.out is not None)
-            return
-        unit.jobs.restore(job, left.command if left else None, left.reply if left else lambda _answer: None)
-        if left is not None and left.command is None:
-            self.dispatcher.close_unanswered([left], was_begun=job.out is not None)
-
-    def _all(self, kind: str, decode: Callable[[records.Body], T]) -> list[tuple[str, T]]:
-        found = []
-        for key, body in list(self._journal.all(kind)):
-            try:
-                found.append((key, records.read(decode, body)))
-            except Unreadable as error:
-                log.error("a record of the journal cannot be read and is forgotten: %s %s: %s", kind, key, error)  # noqa: TRY400 - no bug
-                self._journal.drop(kind, key)
-        return found
-
-    # -- running -------------------------------------------------------------------------------
+        if hand_over:
+            self.wires.downloader.hand_over()
+        await self._give_up(list(self.units.values()), grace, hand_over=hand_over)
+        await self.tasks.cancel(CANCEL_S)
+        stopped = Unreachable("The connector was stopped.")
+        await asyncio.gather(*(unit.stop(stopped) for unit in self.units.values()))
+        if self._leaving:
+            await asyncio.wait(self._leaving.values(), timeout=CANCEL_S)
 
     @staticmethod
-    async def _tick(printer: Printer) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            printer.tick()
+    async def _give_up(units: list[Unit], grace: float, *, hand_over: bool = False) -> None:
+        for unit in units:
+            unit.desk.clear()
+        ending = [asyncio.create_task(unit.jobs.give_up(grace, hand_over=hand_over)) for unit in units]
+        if ending:
+            _, late = await asyncio.wait(ending, timeout=grace)
+            for each in late:
+                each.cancel()
 
-    async def carry_out(self, printer_id: str, message: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    # -- who is here ---------------------------------------------------------------------------
+
+    def find(self, name: str) -> Unit | None:
+        """Return the printer that is called `name`: by id, else serial, else a name that no other one has."""
+        unit = self.units.get(name) or self.by_serial.get(name)
+        named = [each for each in self.units.values() if each.config.name == name]
+        return unit or (named[0] if len(named) == 1 else None)
+
+    def add(self, config: PrinterConfig, *, speaks: bool = True) -> Unit:
+        """Take a printer in and connect it; without `speaks` nobody knows it, or can command it, until `introduce`.
+
+        Raises PrinterBusy when one with its id or its serial is here.
+        """
+        if config.id in self.units or config.serial in self.by_serial:
+            raise PrinterBusy(f"There is a printer {config.id} already, or the one with the serial {config.serial}.")
+        unit = self.units[config.id] = self.by_serial[config.serial] = make_unit(config, self._around)
+        unit.is_on_trial = not speaks
+        self._restorer.restore_printers({config.serial: unit})
+        if self._runs:
+            unit.start()
+        if speaks:
+            self.introduce(unit)
+        return unit
+
+    def introduce(self, unit: Unit) -> None:
+        """Have Printago know a printer, and its commands be taken."""
+        unit.is_on_trial = False
+        self.dispatcher.admit(_counter(unit))
+        self._reroute()
+        if self._speaks and not unit.speaks:
+            unit.introduce()
+
+    def change(self, unit: Unit, config: PrinterConfig) -> None:
+        """Follow what is configured for a printer now; its serial and id stay."""
+        assert (config.serial, config.id) == (unit.config.serial, unit.config.id), "who it is does not change"
+        unit.change(config)
+
+    async def remove(self, unit: Unit, reason: LinkError | None = None) -> None:
+        """Take a printer out: its jobs end, its session is closed, its retained status is cleared.
+
+        Once begun it is done to the end, also when whoever waits for it goes away.
+        """
+        serial = unit.config.serial
+        if self.units.get(unit.config.id) is not unit:
+            return
+        if serial not in self._leaving:
+            self._leaving[serial] = self._removals.run(
+                self._remove(unit, reason or removed()), f"the end of {unit.name}"
+            )
+        await asyncio.shield(self._leaving[serial])
+
+    async def _remove(self, unit: Unit, reason: LinkError) -> None:
+        serial, printer_id = unit.config.serial, unit.config.id
+        try:
+            self.dispatcher.dismiss(printer_id)
+            await self._give_up([unit], LEAVING_S)
+            await unit.stop(reason)
+            del self.units[printer_id], self.by_serial[serial]
+            self._restorer.forget_connection(serial)
+            self._reroute()
+        finally:
+            del self._leaving[serial]
+
+    def _reroute(self) -> None:
+        self.routes = self.topics.command_routes(self.dispatcher.printer_ids)
+        self.dispatcher.follow(self.routes)
+        self.on_routes(self.routes)
+
+    @contextmanager
+    def on_trial(self, serial: str) -> Iterator[None]:
+        """Let nothing but the block change the printer with this serial; raises PrinterBusy when another does."""
+        if serial in self._trials or serial in self._leaving:
+            raise PrinterBusy(f"{serial} is being paired or unpaired by somebody else at this moment.")
+        self._trials.add(serial)
+        is_behind = True
+        try:
+            yield
+            is_behind = self._follows
+        finally:
+            self._trials.discard(serial)
+            if is_behind:
+                self._passed_over.add(serial)
+
+    @property
+    def is_behind(self) -> bool:
+        """A printer was passed over by `follow`, or left in the middle, and can follow now."""
+        return any(serial not in self._trials and not self._is_held(serial) for serial in self._passed_over)
+
+    def _is_held(self, serial: str) -> bool:
+        """A start of the printer is out, or was until a moment ago: another session could make it fail."""
+        unit = self.by_serial.get(serial)
+        return unit is not None and unit.printer.work.holds_session(unit.printer.clock.monotonic())
+
+    async def follow(self, config: Config) -> None:
+        """Have the printers be those of another configuration, read just now; the sessions of the others stay.
+
+        Printers that somebody is pairing, or that were sent a start, are passed over: see `is_behind`.
+        """
+        self.config = config
+        self._passed_over.clear()
+        self._follows = True
+        try:
+            wanted = {each.serial: each for each in config.printers}
+            await asyncio.gather(*map(self.remove, self._gone(wanted)))
+            self._passed_over |= self._trials
+            for each in wanted.values():
+                if each.serial not in self._passed_over:
+                    self._take_up(each)
+        finally:
+            self._follows = False
+
+    def _gone(self, wanted: Mapping[str, PrinterConfig]) -> list[Unit]:
+        """Return the printers that are to be let go now."""
+        gone = []
+        for serial, unit in self.by_serial.items():
+            each = wanted.get(serial)
+            if each is not None and each.id == unit.config.id:
+                continue
+            if serial in self._trials:
+                continue
+            if self._is_held(serial):
+                self._passed_over.add(serial)
+                continue
+            what = "is not in the configuration any more" if each is None else "has another id in the configuration"
+            unit.printer.log.info("%s, and is let go", what)
+            gone.append(unit)
+        return gone
+
+    def _take_up(self, config: PrinterConfig) -> None:
+        here, namesake = self.by_serial.get(config.serial), self.units.get(config.id)
+        if namesake is not here and namesake is not None:  # its id is free when that one has followed
+            self._passed_over.add(namesake.config.serial)
+        elif here is not None and here.config.id != config.id:
+            self._passed_over.add(config.serial)
+        elif here is None:
+            self.add(config).printer.log.info("is new in the configuration")
+        elif config != here.config:
+            here.printer.log.info("is configured anew")
+            self.change(here, config)
+        elif isinstance(here.printer.link_error, IdentityMismatch):
+            here.keeper.try_now()  # whom to trust is not in here, and may be what was changed
+
+    # -- commands of the command line ----------------------------------------------------------
+
+    async def carry_out(self, printer_id: str, message: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Give one command to a printer, as the command line does; yields the job's progress, then the answer."""
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self.dispatcher.send(printer_id, orjson.dumps(message), answer.set_result)
@@ -248,54 +299,9 @@ class Farm:
             await asyncio.wait({answer}, timeout=PROGRESS_S)
         yield {"answer": orjson.loads(answer.result().payload)}
 
-    def speak(self) -> None:
-        """Introduce every printer to Printago, and tell statuses from now on."""
-        for unit in self.units.values():
-            printer = unit.printer
-            missing = _missing(unit.config)
-            data = {
-                "outcome": "failed" if missing else "paired",
-                "dev_id": printer.identity.serial,
-                "dev_name": printer.identity.name,
-                "dev_model": printer.traits.code,
-                "firmware": printer.firmware,
-                "reason": str(missing) if missing else None,
-            }
-            printer.voice.say(MessageType.PAIRING, data)
-            printer.start_speaking()
 
-    async def stop(self, grace: float, *, hand_over: bool = False) -> None:
-        """End every job and every session; statuses say offline at the end. Jobs have `grace` seconds in all.
-
-        With `hand_over` the next process goes on with the jobs that Printago sent.
-        """
-        if hand_over:
-            self._wires.downloader.hand_over()
-        for unit in self.units.values():
-            unit.desk.clear()
-        ending = [asyncio.create_task(unit.jobs.give_up(grace, hand_over=hand_over)) for unit in self.units.values()]
-        if ending:
-            _, late = await asyncio.wait(ending, timeout=grace)
-            for each in late:
-                each.cancel()
-        await self.tasks.cancel(CANCEL_S)
-        for unit in self.units.values():
-            unit.printer.session_closed(Unreachable("The connector was stopped."))
-            unit.printer.fall_silent()
-
-
-def _age(file: FileRecord) -> float:
-    return file.kept_at
-
-
-def _missing(config: PrinterConfig) -> LinkError | None:
-    if config.host is None:
-        return Unreachable(f"{config.name or config.serial} has no `host` in the configuration, so it cannot be found.")
-    if config.access_code is None:
-        return AccessDenied(
-            f"{config.name or config.serial} has no `access_code` in the configuration, so it cannot be used."
-        )
-    return None
+def _counter(unit: Unit) -> Counter:
+    return Counter(unit.config.serial, unit.desk, unit.printer.voice)
 
 
 def topics_of(config: Config) -> Topics:
@@ -307,45 +313,3 @@ def topics_of(config: Config) -> Topics:
         messages=templates.messages,
         availability=templates.availability,
     )
-
-
-def identity_of(config: PrinterConfig) -> Identity:
-    """Return who a printer is: its model by the configuration, else by its serial."""
-    named = model_named(config.model) if config.model else None
-    model: Model = named or model_of_serial(config.serial)
-    quirks = config.quirks
-    adjust = partial(
-        with_quirks,
-        start_url=quirks.start_url,
-        md5=quirks.md5,
-        ftps_protection=quirks.ftps_protection,
-        start_timeout=quirks.start_timeout,
-        jog_signs=quirks.jog_signs,
-    )
-    return Identity(
-        serial=config.serial,
-        printer_id=config.id,
-        name=config.name or config.serial,
-        host=config.host,
-        model=model,
-        adjust=adjust,
-        model_is_given=named is not None,
-    )
-
-
-async def until_ready(unit: Unit, within: float) -> None:
-    """Wait until a printer has told its state; raises why it did not, where that is known."""
-    printer = unit.printer
-
-    def ready() -> bool | None:
-        if printer.view is not None:
-            return True
-        error = printer.link_error
-        if error is not None and not error.retryable:
-            raise error
-        return None
-
-    if await printer.waiters.until(ready, within) is None:
-        raise printer.link_error or PrinterOffline(
-            f"{printer.identity.name} did not tell its state within {within:.0f} s."
-        )

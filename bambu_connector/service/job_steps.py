@@ -59,7 +59,7 @@ class JobSteps:
     def _progress(self, task: Task) -> Callable[[int, int | None], None]:
         def note(done: int, total: int | None) -> None:
             task.fraction = done / total if total else 0.0
-            self._printer.status_changed(pressing=False)
+            self._printer.statuses.changed(pressing=False)
             if self._ledger.clock.monotonic() - task.noted_at >= NOTE_S and not task.job.has_ended:
                 task.note(self._ledger)
 
@@ -69,9 +69,15 @@ class JobSteps:
         """Get the file here."""
         if task.resumed is not None:
             await self._require_young(task)
+        self._require_obedience(task)
         await self._begin(task)
         task.fetched = await steps.fetch(self._tools, task.order, task.number, self._progress(task))
         return life.StepDone()
+
+    def _require_obedience(self, task: Task) -> None:
+        """Refuse a start that the printer would refuse: since it was taken that may have become known."""
+        if task.job.kind is not Kind.STORE:
+            guards.need_developer_mode(self._printer.situation())
 
     async def _require_young(self, task: Task) -> None:
         """Have a job that an earlier process began go on only if it is young, and its printer is there again.
@@ -110,6 +116,7 @@ class JobSteps:
         fetched, start = task.fetched, task.start
         assert fetched is not None
         assert start is not None
+        self._require_obedience(task)
         await self._begin(task)
         if not (task.stored and await self._is_whole(start.file, fetched.size)):
             await self._transfer(task, fetched, start)

@@ -244,7 +244,9 @@ class Jobs:
                 task.step.cancel()
                 broken_off.append(task.step)
             if not (hand_over and task.receipt):
-                self._event(task, life.StepFailed(Cancelled("The connector is being stopped.")))
+                self._event(
+                    task, life.StepFailed(Cancelled("The connector is being stopped, or the printer taken out of it."))
+                )
         try:
             if broken_off:
                 await asyncio.wait(broken_off)
@@ -375,7 +377,7 @@ class Jobs:
             self._changed()
 
     def _changed(self) -> None:
-        self._printer.status_changed(pressing=True)
+        self._printer.statuses.changed(pressing=True)
 
     def _end(self, task: Task) -> None:
         first = task is self._tasks[0]
@@ -425,6 +427,8 @@ class Jobs:
         out = task.out
         assert out is not None, "a start that was not published has no outcome"
         if effect is Do.FOLLOW:
+            if out.ticket is not None:
+                self._printer.saw_effect(out.ticket.request)
             self._prints.follow(out.record, is_unseen=out.ticket is None or out.settled)
             self._unannounced = out.ticket is None and task.job.has_ended
         elif not self._prints.follows(out.record):

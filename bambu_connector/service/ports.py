@@ -1,24 +1,39 @@
 """What the service needs from the wires, as protocols; `links` fulfils them, tests fake them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from bambu_connector.bambu.models import Traits
+from bambu_connector.bambu.ssdp import Announcement
+from bambu_connector.config import Printago, PrinterConfig
+from bambu_connector.errors import LinkError
 from bambu_connector.links.wire import Delivery, Downloaded, Progress, StoredFile
 from bambu_connector.secret import Secret
+from bambu_connector.service.memory import Memory
+
+if TYPE_CHECKING:
+    from bambu_connector.registry import Paired
 
 __all__ = [
+    "Book",
+    "BrokerVisit",
     "Delivery",
     "Downloaded",
     "Downloader",
+    "Ears",
     "PrintagoConnection",
     "PrintagoLink",
     "PrinterConnection",
     "PrinterLink",
     "PrinterStorage",
+    "Prober",
     "Progress",
     "StoredFile",
+    "UplinkState",
+    "Wires",
 ]
 
 
@@ -102,6 +117,9 @@ class PrintagoConnection(Protocol):
     async def subscribe(self, topics: Sequence[str]) -> None:
         """Subscribe with QoS 1 and wait for the SUBACK; raises LinkError when one is refused."""
 
+    def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Want no more of these topics; raises LinkError when the session is gone."""
+
     async def closed(self) -> Exception:
         """Wait until the connection is gone; return why."""
 
@@ -117,3 +135,124 @@ class PrintagoLink(Protocol):
 
         `on_delivery` is called on the loop, and not before the connection's first `subscribe`.
         """
+
+
+class Ears(Protocol):
+    """What hears the printers announce themselves."""
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What keeps it from hearing all, one sentence each."""
+
+    async def open(self) -> None:
+        """Listen from now on; what cannot be listened to is in `troubles`."""
+
+    def search(self, hosts: Sequence[str] = ()) -> None:
+        """Ask all printers, and whoever is at these addresses, to announce themselves."""
+
+    def close(self) -> None:
+        """Listen no more."""
+
+
+class Book(Protocol):
+    """Where it stands which printers are paired. All of it may touch the disk and raise ConfigError."""
+
+    def entries(self) -> "Mapping[str, Paired]":
+        """Return everything that is known, by serial."""
+
+    def entry(self, serial: str) -> "Paired | None":
+        """Return what is known of one printer."""
+
+    def store(self, paired: "Paired") -> None:
+        """Put a whole entry in the place of the one before; on return it is on disk."""
+
+    def forget(self, serial: str) -> bool:
+        """Remove an entry; False when there was none."""
+
+
+class Wires(Protocol):
+    """What makes the links; the command line puts the real ones in."""
+
+    @property
+    def downloader(self) -> Downloader:
+        """What fetches files."""
+
+    @property
+    def memory(self) -> Memory:
+        """What is remembered of printers."""
+
+    @property
+    def registry(self) -> Book:
+        """Which printers are paired."""
+
+    @property
+    def files(self) -> Executor:
+        """What reads whole files off the loop."""
+
+    @property
+    def prober(self) -> "Prober":
+        """What looks how far the way to somebody goes."""
+
+    def ears(self, hear: Callable[[Announcement], None]) -> Ears:
+        """Return what hears announcements; `hear` is called on the loop."""
+
+    def link(self, printer: PrinterConfig) -> PrinterLink:
+        """Return a fresh way to a printer's broker at its `host`, trusting what is trusted by now."""
+
+    def storage(self, printer: PrinterConfig, traits: Traits) -> PrinterStorage:
+        """Return the way to a printer's files at its `host`."""
+
+
+# -- looking at one step of the way after the other --------------------------------------------------
+
+
+class BrokerVisit(Protocol):
+    """A short session with Printago's broker, beside the service's: no last will, nothing published or acknowledged."""
+
+    @property
+    def protocol(self) -> str:
+        """`"5"` or `"3.1.1"`: what was agreed."""
+
+    async def subscribe(self, topics: Sequence[str]) -> None:
+        """Find out whether these topics may be read; raises LinkError when one is refused."""
+
+    async def close(self) -> None:
+        """Say DISCONNECT and close; never raises."""
+
+
+class Prober(Protocol):
+    """Looks how far the way to a printer or to Printago goes. No printer ever gets a byte of a credential from it."""
+
+    async def resolve(self, host: str) -> tuple[str, ...]:
+        """Return the addresses of a name; raises Unreachable."""
+
+    async def reach(self, host: str, port: int) -> None:
+        """Connect with TCP and hang up; raises Unreachable."""
+
+    async def identity(self, printer: PrinterConfig, port: int) -> str:
+        """Have a printer prove who it is on one of its ports and hang up; return its certificate's fingerprint.
+
+        Raises IdentityMismatch, NotAPrinter, Unreachable.
+        """
+
+    async def broker_identity(self, printago: Printago) -> str:
+        """Do the same with Printago's broker; return the version of TLS. Raises ConfigError as well."""
+
+    async def visit(self, printago: Printago) -> BrokerVisit:
+        """Log in to Printago's broker under a client id of its own; raises LinkError, ConfigError."""
+
+
+class UplinkState(Protocol):
+    """The service's connection to Printago, as far as can be told of it."""
+
+    @property
+    def is_connected(self) -> bool:
+        """There is a session."""
+
+    @property
+    def error(self) -> LinkError | None:
+        """Why there is none; None while none was tried."""
+
+    @property
+    def protocol(self) -> str | None:
+        """The version of MQTT that is spoken."""

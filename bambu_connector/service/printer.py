@@ -7,19 +7,32 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bambu_connector.bambu.fold import fold
-from bambu_connector.bambu.models import TRAITS, Model, Traits, model_of_modules, signing_expected
+from bambu_connector.bambu.identity import firmware_in
+from bambu_connector.bambu.lenient import text
+from bambu_connector.bambu.menus import developer_mode_advice
+from bambu_connector.bambu.models import TRAITS, Model, Traits, model_named, model_of_modules, signing_expected
 from bambu_connector.bambu.report import MAX_REPORT_BYTES, PushStatus, Reply, VersionInfo, parse_report
 from bambu_connector.bambu.request import PushStart, Request
 from bambu_connector.bambu.session import Advice, Rebuild, Session
 from bambu_connector.bambu.view import View
-from bambu_connector.errors import AccessDenied, IdentityMismatch, LinkError, Mute, PrinterOffline, Unreachable
+from bambu_connector.errors import (
+    AccessDenied,
+    AnotherDevice,
+    IdentityMismatch,
+    LinkError,
+    Mute,
+    PrinterOffline,
+    Unreachable,
+)
 from bambu_connector.logs import printer_logger
-from bambu_connector.printago.messages import MessageType, print_failure, timestamp_text
+from bambu_connector.printago.messages import MessageType, print_failure, timestamp_text, trouble
 from bambu_connector.service.changes import Changes
 from bambu_connector.service.clock import Clock
 from bambu_connector.service.event_line import event_line
+from bambu_connector.service.obedience import ObedienceWatch
 from bambu_connector.service.ports import PrinterConnection
 from bambu_connector.service.requests import Requests, Ticket
+from bambu_connector.service.statuses import Statuses
 from bambu_connector.service.voice import Voice
 from bambu_connector.service.waiting import Waiters
 from bambu_connector.service.work import Work
@@ -72,25 +85,26 @@ class Printer:
         self.rebuild: asyncio.Future[Rebuild] | None = None
         self.log = printer_logger(identity.name, identity.serial)
         self.changes = Changes(self.log)
+        self.is_heard: Callable[[], bool] = lambda: True
+        """Whether what it says reaches anybody: what was told to nobody must be told later."""
+        self.taps: set[Callable[[bytes], None]] = set()
+        """Called with each message of the report topic, as it came."""
         self._shown = View({}, self.traits)
         self._connection: PrinterConnection | None = None
         self._session: Session | None = None
         self._requests = Requests()
+        self._obedience = ObedienceWatch(clock, self._developer_mode_changed)
+        self._told_refusals: set[type[LinkError]] = set()
         self._tracker = EventTracker()
-        self._pacer = pacer
+        self.statuses = Statuses(pacer, clock, self.status, self._say_status)
         self._writer = StatusWriter()
         self._include_report = include_report
-        self._timer: asyncio.TimerHandle | None = None
         self._connecting = False
-        self._ever_connected = False
         self._has_access: bool | None = None
         self._verified: bool | None = None
         self._reported_at: float | None = None
         self._reported_wall: float | None = None
-        self._reconnects = 0
-        self._saw_home = False
-        self._homing = False
-        self._speaks = False
+        self._saw_home = self._homing = False
         self._held: Event | None = None
         self._faults: set[type[Exception]] = set()
         self._told_giant = -1
@@ -129,6 +143,7 @@ class Printer:
             traits=self.traits,
             connected=self.is_connected,
             view=self.view,
+            developer_mode=self.developer_mode,
             link_error=self.link_error,
             report_age=self.report_age if self.view is not None else None,
             saw_home=self._saw_home,
@@ -136,6 +151,29 @@ class Printer:
             start_out=self.work.start_is_out,
             start_unexplained=self.work.start_is_unexplained,
         )
+
+    def become(self, identity: Identity) -> None:
+        """Its owner describes it anew: another name, host, model or quirks; its serial and its id stay."""
+        self.identity = identity
+        self._told_refusals.clear()  # what its owner has just entered may be refused too, and that is news
+        self.log = printer_logger(identity.name, identity.serial)
+        self.changes.speak_through(self.log)
+        self._become(identity.model if identity.model_is_given else self.model)
+
+    def found_at(self, place: str) -> None:
+        """It proved to be itself at this address."""
+        self.identity = replace(self.identity, host=place)
+
+    @property
+    def developer_mode(self) -> bool | None:
+        """Whether unsigned commands are obeyed, as far as that was learned; None: not known."""
+        return self._obedience.developer_mode
+
+    def announced(self, model_code: str) -> None:
+        """It says of which model it is; believed as long as nothing better is known."""
+        model = model_named(model_code)
+        if self.model is Model.GENERIC and model is not None and not self.identity.model_is_given:
+            self._become(model)
 
     def signing_is_expected(self) -> bool | None:
         """Say whether this model and firmware demand signatures unless Developer Mode is on."""
@@ -146,7 +184,7 @@ class Printer:
     def connecting(self) -> None:
         """Connections are being tried, now and again."""
         self._connecting = True
-        self.status_changed(pressing=False)
+        self.statuses.changed(pressing=False)
 
     def session_opened(self, connection: PrinterConnection) -> None:
         """A session is up: everything is unknown again until the printer has told it."""
@@ -154,28 +192,39 @@ class Printer:
         self._connection, self._connecting = connection, False
         self.sessions += 1
         self.link_error, self._has_access, self._verified = None, True, connection.verified
-        self._reconnects += self._ever_connected
-        self._ever_connected = True
+        self._told_refusals.clear()
         self.view, self._saw_home, self._homing = None, False, False
+        self._obedience.session_opened()
         self._requests.clear()
         self._session = Session(pushall_interval=self.traits.pushall_interval, now=now)
         self._follow(self._session.open(now, quiet=self.work.quiet_for(now) > 0))
-        self.status_changed(pressing=True)
+        self.statuses.changed(pressing=True)
 
     def session_closed(self, error: LinkError, *, retrying: bool = False) -> None:
         """The session is over, or none could be made; `error` says why, `retrying` whether another will be tried."""
-        was_connected = self._connection is not None
+        was_connected, before = self._connection is not None, self.link_error
+        was_attempt = was_connected or self._connecting
         self._connection, self._session, self.view = None, None, None
         self._connecting = retrying
-        changed = was_connected or type(error) is not type(self.link_error)
+        changed = was_connected or type(error) is not type(before)
         self.link_error = error
         if isinstance(error, AccessDenied):
             self._has_access = False
         if isinstance(error, IdentityMismatch):
             self._verified = False
         self._tracker.disconnected()
-        self.status_changed(pressing=changed)
+        self.statuses.changed(pressing=changed)
+        if was_attempt:
+            self._tell_refusal(error, before)
         self.waiters.pulse()
+
+    def _tell_refusal(self, error: LinkError, before: LinkError | None) -> None:
+        """Tell Printago what only a person can put right: once, however often it is tried again."""
+        if isinstance(error, AnotherDevice) and not isinstance(before, AnotherDevice):
+            return  # it may have moved only, and be found in a moment
+        if isinstance(error, AccessDenied | IdentityMismatch) and type(error) not in self._told_refusals:
+            self._told_refusals.add(type(error))
+            self.voice.say(MessageType.ERROR, trouble(error))
 
     def send(self, request: Request) -> Ticket:
         """Publish a request; raises PrinterOffline when there is no session."""
@@ -236,6 +285,8 @@ class Printer:
         """Take one message of the report topic; what comes before the session is open is asked for again."""
         if self._connection is None:
             return
+        for tap in tuple(self.taps):
+            tap(raw)
         try:
             self._take(raw)
         except Exception as error:  # one message that we cannot bear must cost neither the session nor the others
@@ -249,7 +300,9 @@ class Printer:
             case PushStatus(fields):
                 self._report(fields)
             case Reply():
-                if self._requests.take(message) is not None:
+                ticket = self._requests.take(message)
+                self._obedience.replied(message, ticket)
+                if ticket is not None:
                     self.work.observe()
                     self.waiters.pulse()
             case VersionInfo():
@@ -281,13 +334,14 @@ class Printer:
             pressing = before is None or any(before.report.get(key) != folded.get(key) for key in _PRESSING)
             self.work.observe()
             self._release()
+            self._obedience.reported(before, self.view)
             # The status first: it is what a reader waits for, and each message before it would cost it time.
             if before is None or not was_online or not is_flicker(before.report, folded, fields):
-                self.status_changed(pressing=pressing or not was_online)
+                self.statuses.changed(pressing=pressing or not was_online)
             late = None if before or self._tracker.awaits_end else self.work.late_end(self.view)
             self._tell([*([late] if late else []), *self._tracker.report(self.view, now)])
         elif not was_online:
-            self.status_changed(pressing=True)
+            self.statuses.changed(pressing=True)
         self._advise(self.view, now, held=held)
         self.work.settle()
         self.waiters.pulse()
@@ -302,15 +356,28 @@ class Printer:
         self._saw_home = self._saw_home or (self._homing and not homing)
         self._homing = homing
 
+    def saw_effect(self, request: Request) -> None:
+        """A request was confirmed, or its effect was seen."""
+        self._obedience.saw_effect(request)
+
+    def _developer_mode_changed(self, mode: bool | None, is_news: bool) -> None:
+        if is_news and mode:
+            self.log.info("Developer Mode is on: it can be controlled again")
+        elif is_news:
+            advice = developer_mode_advice(self.traits)
+            self.log.warning("obeys only signed commands, so it is watched and cannot be controlled. %s", advice)
+        self.statuses.changed(pressing=True)
+
     def _version(self, message: VersionInfo) -> None:
         ours = self._requests.take(message) is not None
         if ours and self._session is not None:
             self._session.answered(self.clock.monotonic())
-        firmware = next(
-            (str(each["sw_ver"]) for each in message.modules if each.get("name") == "ota" and each.get("sw_ver")), None
-        )
+        told = (firmware_in(text(each.get("sw_ver"))) for each in message.modules if each.get("name") == "ota")
+        firmware = next(filter(None, told), None)
         model = None if self.identity.model_is_given else model_of_modules(message.modules)
         if (firmware and firmware != self.firmware) or (model and model is not self.model):
+            if self.firmware is not None and firmware not in (None, self.firmware):
+                self._obedience.firmware_changed()
             self.firmware = firmware or self.firmware
             self._become(model or self.model)
         if ours:
@@ -324,19 +391,9 @@ class Printer:
         self._shown = View(self._shown.report, self.traits)
         if self.view is not None:
             self.view = self._shown
-        self.status_changed(pressing=False)
+        self.statuses.changed(pressing=False)
 
     # -- what goes out -------------------------------------------------------------------------
-
-    def start_speaking(self) -> None:
-        """From now on statuses are told; the first one says what is known, if only that the printer is offline."""
-        self._speaks = True
-        self.say_again()
-
-    def say_again(self) -> None:
-        """The next status is due whatever it says."""
-        self._pacer.forget()
-        self.status_changed(pressing=True)
 
     def status(self) -> dict[str, Any]:
         """Return the status data, now."""
@@ -349,44 +406,14 @@ class Printer:
             has_access_right=self._has_access,
             verified=self._verified,
             last_report=None if self._reported_wall is None else timestamp_text(self._reported_wall),
-            reconnects=self._reconnects,
+            reconnects=max(0, self.sessions - 1),
             firmware=self.firmware,
         )
         return self._writer.write(self.situation(), link, self.work.process(), self._shown)
 
-    def status_changed(self, *, pressing: bool) -> None:
-        """Something that a status tells may have changed; `pressing`: it must not wait."""
-        if not self._speaks:
-            return
-        self._pacer.note_change()
-        if pressing or self._pacer.next_look() <= self.clock.monotonic():
-            self._look()
-        else:
-            self._schedule()
-
-    def _look(self) -> None:
-        data = self.status()
-        if self._pacer.offer(data, self.clock.monotonic()):
-            if self._include_report:
-                data = data | {"report": self._shown.report}
-            self.voice.say(MessageType.STATUS, data)
-        self._schedule()
-
-    def _schedule(self) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time() + max(0.0, self._pacer.next_look() - self.clock.monotonic())
-        if self._timer is not None:
-            if self._timer.when() <= due:
-                return  # a look too early costs less than a new timer for each report
-            self._timer.cancel()
-        self._timer = loop.call_at(due, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        if self._pacer.next_look() <= self.clock.monotonic():
-            self._look()
-        else:
-            self._schedule()
+    def _say_status(self, data: dict[str, Any]) -> None:
+        more = {"report": self._shown.report} if self._include_report else {}
+        self.voice.say(MessageType.STATUS, data | more)
 
     def restore(self, told_online: bool) -> None:
         """Take up what was told of the connection before the restart."""
@@ -441,18 +468,13 @@ class Printer:
             if self.work.is_transferring():
                 self._session.excuse(now)
             self._follow(self._session.tick(now))
+        self._obedience.look()  # a complaint counts once a session is some seconds old
         self._tell(self._tracker.tick(now))
-        self._tell(self._tracker.online(self.is_online, now))
-        if self._speaks and self._reported_at is not None and ONLINE_S <= now - self._reported_at < ONLINE_S + 2:
-            self.status_changed(pressing=True)
+        if self.is_heard():
+            self._tell(self._tracker.online(self.is_online, now))
+        if self._reported_at is not None and ONLINE_S <= now - self._reported_at < ONLINE_S + 2:
+            self.statuses.changed(pressing=True)
         self.work.observe()
         self._release()
         self.work.settle()
         self.waiters.pulse()
-
-    def fall_silent(self) -> None:
-        """No more statuses."""
-        self._speaks = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bambu_connector.bambu.health import BUSY, SIGNING, START_FAILURES, print_error_code
+from bambu_connector.bambu.menus import developer_mode_advice
+from bambu_connector.bambu.models import TRAITS, Model, Traits
 from bambu_connector.bambu.report import Outcome, Reply
 from bambu_connector.bambu.view import GcodeState, View
 from bambu_connector.errors import ConnectorError, DeveloperModeRequired, PrinterBusy, StartFailed
@@ -49,7 +51,7 @@ class OutStart:
         reply = self.ticket.reply if self.ticket else None
         if self.ticket and isinstance(reply, Reply) and reply.outcome is Outcome.FAILED:
             self.ticket.reply = None
-            return Refused(_start_refusal(reply))
+            return Refused(_start_refusal(reply, view.traits if view else TRAITS[Model.GENERIC]))
         return None if view is None else self._see(view, now)
 
     def _see(self, view: View, now: float) -> Event | None:
@@ -79,7 +81,7 @@ class OutStart:
         if error in SIGNING:
             return Refused(
                 DeveloperModeRequired(
-                    "The printer refused the start because it is not signed: switch on Developer Mode."
+                    f"The printer refused the start because it is not signed. {developer_mode_advice(view.traits)}"
                 )
             )
         if error == BUSY:
@@ -95,8 +97,8 @@ def _ended(view: View) -> ConnectorError:
     return StartFailed(view.print_error_text or "the printer does not say why")
 
 
-def _start_refusal(reply: Reply) -> ConnectorError:
-    error = refusal(reply)
+def _start_refusal(reply: Reply, traits: Traits) -> ConnectorError:
+    error = refusal(reply, traits)
     if isinstance(error, PrinterBusy | DeveloperModeRequired):
         return error
     return StartFailed(str(error))

@@ -45,13 +45,51 @@ class Uplink:
         self._clock = clock
         self._connection: PrintagoConnection | None = None
         self._takes_commands = True
+        self._subscribed: frozenset[str] | None = None
+        """What this session was asked to bring; None: nothing yet."""
         self._was_up = False
+        self.error: LinkError | None = None
+        """Why there is no session, None while there is one or none was tried."""
         self._changes = Changes(log)
 
     @property
     def is_connected(self) -> bool:
         """There is a session with Printago's broker."""
         return self._connection is not None
+
+    @property
+    def connection(self) -> PrintagoConnection | None:
+        """The session with Printago's broker."""
+        return self._connection
+
+    @property
+    def protocol(self) -> str | None:
+        """The version of MQTT that is spoken, None without a session."""
+        return self._connection.protocol if self._connection else None
+
+    async def follow(self, routes: Routes) -> None:
+        """Commands come on these topics from now on; the session stays."""
+        self._routes = routes
+        connection = self._connection
+        if connection is None or self._subscribed is None:
+            return
+        try:
+            await self._subscribe(connection)
+        except LinkError as error:  # the next session subscribes to all of them
+            log.warning("the topics of printers that came or went could not be told to Printago's broker: %s", error)
+            await connection.close()
+
+    async def _subscribe(self, connection: PrintagoConnection) -> None:
+        """Have the session bring the topics of now, also of printers that come while the broker is asked."""
+        while connection is self._connection:
+            before, wanted = self._subscribed or frozenset(), frozenset(self._routes.topics())
+            if wanted == self._subscribed:
+                return
+            self._subscribed = wanted
+            if gone := sorted(before - wanted):
+                connection.unsubscribe(gone)
+            if new := sorted(wanted - before):
+                await connection.subscribe(new)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -62,6 +100,7 @@ class Uplink:
             try:
                 await self._session()
             except LinkError as error:
+                self.error = error
                 was_stable = self._clock.monotonic() - began >= STABLE_S
                 if was_stable:
                     backoff.reset()
@@ -82,17 +121,17 @@ class Uplink:
             self._connection = connection
             # Commands that the broker kept while we were away come with the subscription: who is to obey must be there.
             await self._first_contact()
-            await connection.subscribe(self._routes.topics())
+            await self._subscribe(connection)
             # Not before the subscription: who reads `connected` may command. The broker's PUBACK is not waited for.
             _ = connection.publish(self._availability, b"connected", qos=1, retain=True)
-            self._was_up = True
+            self._was_up, self.error = True, None
             self._tell_back(connection)
             self._outbox.connected(connection)
             self._on_connected(connection)
             why = await connection.closed()
             raise why
         finally:
-            self._connection = None
+            self._connection, self._subscribed = None, None
             self._outbox.disconnected()
             await connection.close()
 

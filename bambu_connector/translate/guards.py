@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from bambu_connector.bambu.menus import developer_mode_advice
 from bambu_connector.bambu.view import GcodeState, View
 from bambu_connector.errors import (
     AccessDenied,
@@ -39,23 +40,23 @@ def need_report(now: Situation) -> View:
     return now.view
 
 
-def need_obedience(view: View | None) -> None:
+def need_developer_mode(now: Situation) -> None:
+    """The printer must not be known to demand signatures; what was known before a session has said anything is old."""
+    if now.view is not None and now.developer_mode is False:
+        raise DeveloperModeRequired(f"The printer obeys only signed commands. {developer_mode_advice(now.traits)}")
+
+
+def need_obedience(now: Situation) -> None:
     """For everything in the group `print`: not known to demand signatures, not upgrading its firmware."""
-    if view is None:
-        return
-    if view.developer_mode is False:
-        raise DeveloperModeRequired(
-            "The printer obeys only signed commands: switch on LAN Only Mode and Developer Mode in the network settings"
-            " on its screen, then read its access code again."
-        )
-    if view.is_upgrading:
+    need_developer_mode(now)
+    if now.view is not None and now.view.is_upgrading:
         raise PrinterBusy("The printer is upgrading its firmware.")
 
 
 def need_print_control(now: Situation) -> View:
     """What every command that publishes `print.*` needs, but pause and stop."""
     view = need_report(now)
-    need_obedience(view)
+    need_obedience(now)
     return view
 
 
@@ -86,7 +87,7 @@ def need_running_or_paused(now: Situation) -> View:
 def guard_pause(now: Situation) -> View:
     """A print must be running."""
     need_connection(now)
-    need_obedience(now.view)
+    need_obedience(now)
     if now.view is None or now.view.state is not GcodeState.RUNNING:
         raise WrongState(
             f"No print is running: the printer's state is {state_text(now.view) if now.view else 'not known'}."
@@ -105,7 +106,7 @@ def guard_resume(now: Situation) -> View:
 def guard_stop(now: Situation) -> View | None:
     """There must be something to stop, or nobody knows; a job of ours is stopped before this is asked."""
     need_connection(now)
-    need_obedience(now.view)
+    need_obedience(now)
     if now.view is not None and now.view.is_inactive and not (now.job_under_way or now.start_unexplained):
         raise WrongState(f"There is nothing to stop: the printer's state is {state_text(now.view)}.")
     return now.view

@@ -15,6 +15,8 @@ class Situation:
     connected: bool
     view: View | None
     """The newest folded report; None until a full one has arrived since the connect."""
+    developer_mode: bool | None = None
+    """Whether unsigned commands are obeyed; None: not known."""
     link_error: LinkError | None = None
     """Why there is no session."""
     report_age: float | None = None

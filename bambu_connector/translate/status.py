@@ -22,7 +22,7 @@ _EXTRUSION_CALIBRATION: Final = "extrusion_cali"
 _NO_STAGE: Final = (-1, 255)
 # The fields of a report that a part of the status is read from.
 _STATE: Final = (
-    *("gcode_state", "fun", "upgrade_state", "home_flag", "aux", "sdcard"),  # these for the guards
+    *("gcode_state", "upgrade_state", "home_flag", "aux", "sdcard"),  # these for the guards
     *("print_type", "gcode_file"),
 )
 _JOB: Final = (
@@ -129,7 +129,8 @@ class StatusWriter:
 
     def write(self, now: Situation, link: Link, process: Process, shown: View) -> Tree:
         """Return `data` of a status message, as `status_data` does."""
-        facts = (now.connected, now.link_error, now.job_under_way, now.start_out, now.start_unexplained)
+        facts: tuple[object, ...] = (now.connected, now.link_error, now.developer_mode)
+        facts += (now.job_under_way, now.start_out, now.start_unexplained)
         seen = now.view if now.view is not shown else True
         state = self._state.of(shown, lambda: _state(now, shown), seen, *facts)
         return {
@@ -194,7 +195,7 @@ def _connection(now: Situation, link: Link, view: View) -> Tree:
         "is_connecting": link.is_connecting,
         "is_online": link.is_online,
         "has_access_right": link.has_access_right,
-        "developer_mode": view.developer_mode,
+        "developer_mode": now.developer_mode,
         "verified": link.verified,
         "ftp_folder": UPLOAD_FOLDER,
         "wifi_signal_dbm": view.wifi_dbm,

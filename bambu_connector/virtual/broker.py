@@ -20,8 +20,8 @@ from amqtt.session import Session
 
 from bambu_connector.secret import Secret
 from bambu_connector.virtual.faults import Faults
+from bambu_connector.virtual.logins import USER, Logins
 
-USER: Final = "bblp"
 _LISTENER: Final = "default"
 _PROTOCOL_3_1_1: Final = 4
 _CONNACK_WRONG_PROTOCOL: Final = bytes((0x20, 2, 0, 1))
@@ -131,6 +131,10 @@ class PlainBroker(Broker):  # type: ignore[misc]
         """Say whether a PUBACK is left out."""
         return False
 
+    def is_full(self) -> bool:
+        """Say whether a client that wants to log in is dropped without a word."""
+        return False
+
     # -- amqtt's own methods ------------------------------------------------------------------------
 
     async def _start_listeners(self) -> None:
@@ -142,7 +146,9 @@ class PlainBroker(Broker):  # type: ignore[misc]
         self._writers.add(writer)
         try:
             first, version = await asyncio.wait_for(_read_connect(reader), _CONNECT_S)
-            if version == _PROTOCOL_3_1_1:
+            if self.is_full():
+                writer.transport.abort()
+            elif version == _PROTOCOL_3_1_1:
                 replaying = _ReplayingReader(first, reader)
                 await self._client_connected(listener_name, replaying, StreamWriterAdapter(writer))
             else:
@@ -185,7 +191,7 @@ class PrinterBroker(PlainBroker):
     def __init__(
         self,
         serial: str,
-        code: Secret,
+        logins: Logins,
         on_request: Callable[[bytes], Awaitable[None]],
         *,
         on_login: Callable[[], None],
@@ -194,7 +200,8 @@ class PrinterBroker(PlainBroker):
         bind: str,
         port: int,
     ) -> None:
-        super().__init__(USER, code, bind=bind, port=port, tls=tls)
+        super().__init__(USER, logins.code, bind=bind, port=port, tls=tls)
+        self._logins = logins
         self._report_topic, self._request_topic = f"device/{serial}/report", f"device/{serial}/request"
         self._on_request, self._on_login, self._faults = on_request, on_login, faults
 
@@ -203,13 +210,16 @@ class PrinterBroker(PlainBroker):
         await self.publish(self._report_topic, payload)
 
     def accepts(self, user: str | None, password: str | None) -> bool:
-        return "wrong-code" not in self._faults and super().accepts(user, password)
+        return self._logins.admits("mqtt", user, password)
 
     def allows(self, action: Action, topic: str) -> bool:
         return topic == (self._request_topic if action is Action.PUBLISH else self._report_topic)
 
     def withholds_acknowledgements(self) -> bool:
         return "puback-withheld" in self._faults
+
+    def is_full(self) -> bool:
+        return "too-many-clients" in self._faults
 
     async def _client_message_loop(self, client_session: Session, handler: _Handler) -> None:
         self._on_login()

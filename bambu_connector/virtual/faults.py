@@ -47,6 +47,13 @@ FAULTS: Final[Mapping[str, Fault]] = MappingProxyType({
     "screen-start":     Fault("somebody starts another print at the screen when an upload has arrived"),
     "fail-print":       Fault("fails when this much of the print is done (percent)", 50.0),
     "runout":           Fault("runs out of filament when this much of the print is done (percent), once", 50.0),
+    "not-announced":    Fault("stays silent on the network: no announcement, no answer to a search, no goodbye"),
+    "announce-garbage": Fault("announces what is no announcement, instead of itself"),
+    "detect-garbage":   Fault("answers login.detect with what is no answer"),
+    "cloud":            Fault("says that it is bound to an account and takes its orders from the cloud"),
+    "foreign-certificate": Fault("shows the certificate of another serial, on every port"),
+    "new-certificate":  Fault("shows another certificate for its serial, on every port, as after a repair"),
+    "too-many-clients": Fault("drops every MQTT client that wants to log in, as when all slots are taken"),
 })
 # fmt: on
 

@@ -13,11 +13,10 @@ from typing import BinaryIO, Final
 
 import aioftp
 from aioftp.common import Connection
-from aioftp.server import Server
+from aioftp.server import MemoryUserManager, Server
 
-from bambu_connector.secret import Secret
-from bambu_connector.virtual.broker import USER
 from bambu_connector.virtual.faults import Faults
+from bambu_connector.virtual.logins import USER, Logins
 
 FOLDERS: Final = ("cache", "timelapse", "ipcam", "image", "logger")
 _NOT_SPOKEN: Final = ("appe", "epsv", "mlsd", "mlst", "rest", "abor")
@@ -26,26 +25,30 @@ _CLOSE_S: Final = 2.0
 _DATA_S: Final = 5.0
 
 
+class _Doorman(MemoryUserManager):
+    """Lets in whom the printer lets in."""
+
+    def __init__(self, root: Path, logins: Logins) -> None:
+        super().__init__([aioftp.User(USER, "asked for", base_path=root)])  # the code may change: it is looked up
+        self._logins = logins
+
+    async def authenticate(self, user: aioftp.User, password: str) -> bool:
+        return self._logins.admits("ftps", user.login, password)
+
+
 class Storage(Server):
     """Serves `root` to the one user; `on_upload` is called with the path of each file that has arrived."""
 
     def __init__(
-        self, root: Path, code: Secret, tls: ssl.SSLContext, faults: Faults, on_upload: Callable[[str], None]
+        self, root: Path, logins: Logins, tls: ssl.SSLContext, faults: Faults, on_upload: Callable[[str], None]
     ) -> None:
         logging.getLogger("aioftp").setLevel(logging.CRITICAL)  # it logs a traceback for each client that hangs up
         for folder in FOLDERS:
             (root / folder).mkdir(parents=True, exist_ok=True)
-        super().__init__([aioftp.User(USER, code.reveal(), base_path=root)], ssl=tls, welcome_message="ready")
+        super().__init__(_Doorman(root, logins), ssl=tls, welcome_message="ready")
         self._faults, self._on_upload = faults, on_upload
         self.commands_mapping.update(dict.fromkeys(_NOT_SPOKEN, self.unknown))
         self.commands_mapping.update(size=self.size, mdtm=self.mdtm, nlst=self.nlst, avbl=self.avbl)
-
-    async def pass_(self, connection: Connection, rest: str) -> bool:
-        """Check the access code."""
-        if "wrong-code" in self._faults:
-            connection.response("530", "wrong password")
-            return True
-        return bool(await super().pass_(connection, rest))
 
     async def stor(self, connection: Connection, rest: str | PurePosixPath, mode: str = "wb") -> bool:
         """Store a file, where there is a storage."""
@@ -112,6 +115,11 @@ class Storage(Server):
         async with stream:
             await stream.write("".join(f"{name}\r\n" for name in _names(folder)).encode())
         connection.response("226", "done")
+
+    def drop_connections(self) -> None:
+        """Break every session, without a goodbye."""
+        for stream in tuple(self.connections):
+            stream.writer.transport.abort()
 
     async def finish(self) -> None:
         """Stop listening and end every session."""

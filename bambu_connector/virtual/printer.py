@@ -6,6 +6,7 @@ stages, and that most models say only what has changed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from bambu_connector.virtual.body import HOMED_BITS, Body
@@ -30,6 +31,10 @@ _STORAGE_BITS: Final = 0b11 << 8
 _STORAGE_NORMAL: Final = 0b01 << 8
 _AUX_STORAGE_NORMAL: Final = 0b01 << 12
 _SIGNATURE_BIT: Final = 1 << 29
+# By this module a recording of it can be told from one of a real printer.
+_NO_REAL_PRINTER: Final = MappingProxyType(
+    {"name": "virtual", "project_name": "", "sw_ver": "00.00.00.00", "hw_ver": "VIRTUAL", "sn": "", "flag": 0}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ class Machine:
         self.job: Job | Calibration | None = None
         self.pushing = True
         self.version: list[Fields] = [
-            {**module, "sn": str(module["sn"]).replace("{serial}", serial)} for module in modules
+            {**module, "sn": str(module["sn"]).replace("{serial}", serial)} for module in (*modules, _NO_REAL_PRINTER)
         ]
         self._layers, self._print_seconds = layers, print_seconds
         self._now = self._last_said = now

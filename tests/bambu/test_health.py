@@ -14,6 +14,7 @@ from bambu_connector.bambu.health import (
     Health,
     HealthEntry,
     Severity,
+    demands_signatures,
     hms_code,
     is_filament_runout,
     print_error_code,
@@ -158,3 +159,26 @@ def test_a_number_of_more_than_32_bits_is_no_error(value: object) -> None:
 def test_a_hundred_complaints_are_enough() -> None:
     many = read_health(hms(*((0x03000100 + number, 1 << 16 | 7) for number in range(5000))))
     assert len(many.errors) == MAX_ENTRIES
+
+
+@pytest.mark.parametrize(
+    ("report", "demanded"),
+    [
+        (hms((0x05000500, 0x00010007)), True),
+        (hms((0x03000100, 0x00010001), (0x05000500, 0x00010007)), True),
+        ({"hms": [{"attr": "83887360", "code": "65543"}]}, True),
+        (hms((0x05000500, 0x00010008)), False),
+        (hms(), False),
+        ({"print_error": 0x05024007}, False),
+        ({}, False),
+    ],
+)
+def test_a_complaint_of_an_unsigned_command_is_recognised(report: dict[str, object], demanded: bool) -> None:
+    assert demands_signatures(report) is demanded
+    codes = {each.code for each in read_health(report).errors + read_health(report).warnings}
+    assert (SIGNING_HMS in codes) is demanded
+
+
+@given(JSON_VALUES)
+def test_a_complaint_is_looked_for_in_whatever_a_printer_sends(value: object) -> None:
+    assert demands_signatures({"hms": value}) in (True, False)

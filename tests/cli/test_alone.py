@@ -1,6 +1,7 @@
 """Working without a service: who is meant, whose state directory it is, and what is left behind."""
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -13,6 +14,8 @@ from bambu_connector.errors import UnknownPrinter
 from bambu_connector.service.lock import StateLock
 from tests.e2e.bench import ROOT, Bench, Service
 from tests.servers.process import wait_until
+
+NOBODY = 65534
 
 
 @pytest.mark.parametrize("name", ["left", "01P00A000000001", "Left P1S"])
@@ -42,7 +45,7 @@ def test_a_state_directory_that_cannot_be_is_a_mistake_in_the_configuration(desk
     desk.state_dir.write_text("a file, not a folder")
     done = desk.cli("status")
     assert (done.returncode, done.stdout) == (3, "")
-    assert "state_dir" in done.stderr
+    assert f"{desk.state_dir / 'printers.yaml'}: the file cannot be read: Not a directory" in done.stderr
 
 
 def test_a_command_that_is_interrupted_frees_the_printer(lonely: Bench) -> None:
@@ -93,3 +96,13 @@ def test_a_name_that_two_printers_have_is_refused_and_a_serial_goes_before_a_nam
     with pytest.raises(UnknownPrinter, match='2 printers are called "Same"'):
         find_printer(config, "Same")
     assert find_printer(config, "01P00A000000001").id == "p1"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root could leave files that the service's user cannot use")
+def test_root_leaves_the_state_directory_of_another_user_alone(desk: Service) -> None:
+    desk.state_dir.mkdir(mode=0o700, exist_ok=True)
+    os.chown(desk.state_dir, NOBODY, NOBODY)
+    done = desk.cli("status")
+    assert done.returncode == 3
+    assert "sudo -u nobody bambu-connector" in done.stderr
+    assert not list(desk.state_dir.iterdir())

@@ -1,5 +1,6 @@
 """The demo, from its first line to its last."""
 
+import signal
 import subprocess
 import sys
 
@@ -34,3 +35,17 @@ def test_without_the_extra_one_sentence_says_how_to_install_it(package: str) -> 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.endswith("pip install 'bambu-connector[virtual]'\n")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", ["A broker in the place of Printago's", "-> movement_control/home"])
+def test_ctrl_c_ends_it_at_once_and_it_says_no_more_than_that(line: str) -> None:
+    argv = [sys.executable, "-u", "-m", "bambu_connector", "demo"]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            assert any(line in each for each in running.stdout)
+            running.send_signal(signal.SIGINT)
+            _, err = running.communicate(timeout=20)
+        finally:
+            running.kill()
+    assert (running.returncode, err) == (130, "bambu-connector: The demo was ended before its end.\n")

@@ -1,6 +1,7 @@
 """The options before the command, and how errors end."""
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -15,10 +16,14 @@ from bambu_connector.cli import main as main_module
 from bambu_connector.cli.main import Settings, accidents_are_logged, cli, main
 from bambu_connector.errors import AccessDenied, ConfigError, ConnectorError, NotAPrinter, UsageError
 from bambu_connector.logs import Redactor, configure
+from bambu_connector.registry import Paired, Registry
 from bambu_connector.secret import Secret
 from tests.e2e.bench import ROOT, Service
 
-COMMANDS = ["run", "status", "send", "printers", "check", "virtual-printer", "demo"]
+COMMANDS = [
+    "discover", "pair", "unpair", "run", "status", "send", "printers", "check", "doctor", "record", "virtual-printer",
+    "demo",
+]  # fmt: skip
 
 
 def ended(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *argv: str) -> tuple[int, str, str]:
@@ -200,8 +205,74 @@ def test_a_configuration_that_is_not_there_ends_with_3(
     assert str(path) in err
 
 
+def test_a_configuration_that_this_user_cannot_read_ends_with_3_as_what_else_is_wrong_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "theirs.yaml"
+    path.touch()
+    monkeypatch.setattr(os, "access", lambda *_arguments, **_more: False)
+
+    def refused(*_arguments: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    code, out, err = ended(capsys, monkeypatch, "--config", str(path), "check")
+    assert (code, out) == (3, "")
+    assert f"{path}: the file cannot be read: Permission denied" in err
+
+
 def test_settings_find_the_file_by_the_environment(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("connector: {id: by-environment}\n")
     settings = Settings(environ={"BAMBU_CONNECTOR_CONFIG": str(path), "HOME": str(tmp_path)})
     assert settings.load().connector.id == "by-environment"
+
+
+def settings_of(tmp_path: Path) -> Settings:
+    """Return settings whose state directory is `state`."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("connector: {id: desk, state_dir: state}\nprinters: [{serial: 01P00A000000001, name: Left}]\n")
+    return Settings(path, environ={"HOME": str(tmp_path)})
+
+
+def test_settings_know_the_paired_printers_and_their_secrets(tmp_path: Path) -> None:
+    code = Secret("13572468")
+    Registry(tmp_path / "state").store(Paired(serial="030120000000007", access_code=code, is_paired=True))
+    config = settings_of(tmp_path).load()
+    assert [each.serial for each in config.printers] == ["01P00A000000001", "030120000000007"]
+    assert config.secrets() == (code,)
+    (tmp_path / "state" / "secret.key").unlink()
+    assert "bambu-connector pair 030120000000007" in settings_of(tmp_path).load().warnings[0]
+
+
+def test_who_may_not_look_into_the_state_directory_is_told_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Registry(tmp_path / "state").store(Paired(serial="030120000000007", access_code=Secret("1"), is_paired=True))
+    usual = os.open
+
+    def refuse(path: Path, *arguments: int) -> int:
+        if Path(path) == tmp_path / "state" / "printers.yaml":
+            raise PermissionError(13, "Permission denied")
+        return usual(path, *arguments)
+
+    monkeypatch.setattr(os, "open", refuse)
+    config = settings_of(tmp_path).load()
+    assert [each.serial for each in config.printers] == ["01P00A000000001"]
+    (warning,) = config.warnings
+    assert "printers.yaml: the file cannot be read: Permission denied; printers that are only paired" in warning
+
+
+def test_what_is_paired_is_known_without_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(environ={"HOME": str(tmp_path)})
+    with pytest.raises(ConfigError, match="there is no configuration"):
+        settings.load()
+    Registry(tmp_path / ".local/state/bambu-connector").store(
+        Paired(serial="01P00A000000001", access_code=Secret("12345678"))
+    )
+    assert [each.serial for each in settings.load().printers] == ["01P00A000000001"]
+    with pytest.raises(ConfigError, match="there is no configuration"):
+        settings.require_file()
+    with pytest.raises(ConfigError, match="no such file"):
+        Settings(tmp_path / "named.yaml", environ={"HOME": str(tmp_path)}).load()

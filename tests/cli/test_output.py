@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bambu_connector.cli.output import OutputFailed, abandon_stdout, guarded_stdout, show_json
+from bambu_connector.cli.output import OutputFailed, abandon_stdout, guarded_stdout, legible, show_json
 from tests.e2e.bench import ROOT, Service
 from tests.e2e.cloud import Tree
 
@@ -105,3 +105,9 @@ def test_a_stdout_without_a_descriptor_is_left_alone(monkeypatch: pytest.MonkeyP
 def test_json_is_shown_for_people_to_read(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     show_json({"name": NAME})
     assert capfdbinary.readouterr().out == f'{{\n  "name": "{NAME}"\n}}\n'.encode()
+
+
+def test_what_a_stranger_says_moves_no_cursor_and_turns_no_line_around() -> None:
+    assert legible(NAME) == NAME
+    assert legible("one\ntwo, naïve 3\u00a0°C") == "one\ntwo, naïve 3\u00a0°C"
+    assert legible("a\x1b[2J\x07\x9b31m\r\u202eb\u2028\ud800") == "a\ufffd[2J\ufffd\ufffd31m\ufffd\ufffdb\ufffd\ufffd"

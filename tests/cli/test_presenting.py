@@ -9,7 +9,8 @@ from rich.console import Console
 
 from bambu_connector.bambu.models import TRAITS, Model
 from bambu_connector.bambu.view import View
-from bambu_connector.cli.presenting import JobBar, status_table
+from bambu_connector.cli import presenting
+from bambu_connector.cli.presenting import Column, JobBar, console, fitted, names_of, show_table, status_table
 from bambu_connector.translate.situation import Situation
 from bambu_connector.translate.status import NO_PROCESS, Link, status_data
 from tests.e2e.cloud import Tree
@@ -27,7 +28,7 @@ def status_of(report: Tree, **link: Any) -> Tree:
     view = View(report, traits)
     situation = Situation(
         traits=traits, connected=True, view=view, link_error=None, report_age=1.0, saw_home=False,
-        job_under_way=False, start_out=False, start_unexplained=False,
+        job_under_way=False, start_out=False, start_unexplained=False, developer_mode=view.developer_mode,
     )  # fmt: skip
     usual: dict[str, Any] = {
         "serial": "01P00A000000001", "name": "Left", "host": "192.0.2.1", "is_connecting": False, "is_online": True,
@@ -38,7 +39,7 @@ def status_of(report: Tree, **link: Any) -> Tree:
 
 def row(status: Tree) -> list[str]:
     """Return the cells of the table's one row."""
-    return [next(iter(column.cells)) for column in status_table({"left": status}).columns]  # type: ignore[misc]
+    return [str(next(iter(column.cells))) for column in status_table({"left": status}).columns]
 
 
 def shown(status: Tree) -> str:
@@ -46,6 +47,64 @@ def shown(status: Tree) -> str:
     screen = io.StringIO()
     Console(file=screen, width=240).print(status_table({"left": status}))
     return screen.getvalue()
+
+
+# -- what fits ---------------------------------------------------------------------------------------
+
+COLUMNS = (Column("name", whole=True), Column("text"), Column("serial", whole=True), Column("signal", rank=1))
+ROWS = [("A printer with a long name", "one two three four five six", "01P00A000000001", "-50 dBm")]
+
+
+def lines(width: int) -> list[str]:
+    """Return what a terminal of this width shows of the table."""
+    screen = io.StringIO()
+    Console(file=screen, width=width).print(fitted(COLUMNS, ROWS, width))
+    return screen.getvalue().splitlines()
+
+
+def test_a_table_has_every_column_where_there_is_room() -> None:
+    assert lines(120)[0].split() == ["name", "text", "serial", "signal"]
+    assert len(lines(120)) == 2
+
+
+def test_the_least_important_column_goes_first_and_what_is_whole_stays_whole() -> None:
+    heading, first, *_ = lines(60)
+    assert heading.split() == ["name", "text", "serial"]
+    assert "A printer with a long name" in first
+    assert "01P00A000000001" in first
+
+
+def test_a_terminal_that_is_too_narrow_for_what_is_whole_wraps_the_lines_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(presenting, "_FILE_WIDTH", 30)
+    show_table(COLUMNS, ROWS)
+    out = capsys.readouterr().out
+    assert "A printer with a long name" in out
+    assert "01P00A000000001" in out
+    assert "…" not in out
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_the_name_and_the_link_are_whole_on_a_narrow_terminal(width: int) -> None:
+    screen = io.StringIO()
+    status = status_of(REPORT, name="Shelf 1, second from left")
+    Console(file=screen, width=width).print(status_table({"left": status}, width))
+    heading, *rows = screen.getvalue().splitlines()
+    assert heading.split()[0] == "printer"
+    assert "Shelf 1, second from left" in rows[0]
+    assert "online" in rows[0]
+    assert ("nozzle" in heading) is (width > 80)
+
+
+def test_a_name_that_two_printers_have_comes_with_the_serial() -> None:
+    statuses = {
+        "a": status_of(REPORT), "b": status_of(REPORT, serial="01P00A000000002"), "c": status_of(REPORT, name="Right"),
+    }  # fmt: skip
+    assert names_of(statuses) == {"a": "Left (01P00A000000001)", "b": "Left (01P00A000000002)", "c": "Right"}
+
+
+# -- statuses ----------------------------------------------------------------------------------------
 
 
 def test_a_row_says_what_a_printer_does() -> None:
@@ -87,6 +146,21 @@ def test_the_link_of_a_printer_that_is_not_connected_has_a_word(info: Tree, word
     status = status_of(REPORT)
     status["machines"][0]["connection_info"] |= {"is_connected": False, "is_online": False, **info}
     assert row(status)[2] == word
+
+
+def test_a_printer_that_obeys_nobody_is_watched_only() -> None:
+    assert row(status_of(REPORT | {"fun": "3EC1AFFF9CFF"}))[2] == "watched only"
+
+
+def test_names_are_shown_as_they_are_whatever_they_look_like(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "[/red] :fire: [bold]P1S[/bold]"
+    console().print(status_table({"left": status_of(REPORT, name=name)}))
+    assert name in capsys.readouterr().out
+
+
+def test_what_a_printer_calls_its_print_does_not_move_the_cursor() -> None:
+    cells = row(status_of(REPORT | {"subtask_name": "\x1b[2Jbracket\x9b\u202e"}, name="Left\x1b]0;\x07"))
+    assert (cells[0], cells[8]) == ("Left\ufffd]0;\ufffd", "\ufffd[2Jbracket\ufffd\ufffd")
 
 
 def test_a_job_that_is_on_its_way_is_shown_with_its_progress() -> None:

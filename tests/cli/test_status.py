@@ -1,5 +1,6 @@
 """`status`: through the service, and without one."""
 
+import getpass
 import json
 import os
 import pty
@@ -9,14 +10,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
+import yaml
 
 from bambu_connector.cli import alone
 from bambu_connector.cli.main import main
 from bambu_connector.cli.status import Reason, _reasons
+from bambu_connector.registry import Paired, Registry
+from bambu_connector.secret import Secret
 from bambu_connector.virtual.pki import Authority
 from tests.e2e.bench import ROOT, Bench, Printer, Service, Workshop
 from tests.e2e.cloud import Tree
@@ -53,6 +58,29 @@ def test_a_printer_that_is_not_known_ends_with_2(shop: Bench) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert re.search("There is no printer .?nobody", done.stderr)
     assert "Bench left" in done.stderr
+
+
+def test_a_printer_that_the_service_does_not_know_keeps_no_other_from_being_shown(shop: Bench, tmp_path: Path) -> None:
+    config = yaml.safe_load(shop.service.config_file.read_text())
+    config["connector"]["state_dir"] = str(shop.service.state_dir)
+    config["printers"].append({"serial": "030120000000007", "id": "new", "name": "New"})
+    other = tmp_path / "other.yaml"
+    other.touch(0o600)
+    other.write_text(yaml.safe_dump(config))
+    argv = [sys.executable, "-m", "bambu_connector", "--config", str(other), "status"]
+
+    def told(*more: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([*argv, *more], cwd=ROOT, capture_output=True, text=True, timeout=40, check=False)
+
+    done = told()
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 3)
+    assert done.stderr == "New (030120000000007): not known to the running service\n"
+    done = told("--json")
+    assert json.loads(done.stdout).keys() == {"left", "right"}
+    assert "not known to the running service" in done.stderr
+    done = told("New")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "New: not known to the running service." in done.stderr
 
 
 def test_watching_shows_what_changes_until_ctrl_c(shop: Bench) -> None:
@@ -220,6 +248,74 @@ def test_an_access_code_needs_no_quotes(lonely: Bench) -> None:
         assert lonely.service.cli("status", "alone").returncode == 0
     finally:
         path.write_text(before)
+
+
+def test_a_printer_that_refuses_twice_is_not_waited_for_any_longer(
+    desk: Service, config: Tree, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten minutes are what it would wait for one that is silent: the test ends before that only if it does not."""
+    entry = {**config["printers"][0], "host": "127.0.0.1", "ports": {"mqtt": free_port()}}
+    desk.write(config | {"printers": [entry]})
+    monkeypatch.setattr(alone, "READY_S", 600.0)
+    monkeypatch.setattr(sys, "argv", ["bambu-connector", "--config", str(desk.config_file), "status", "left"])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    assert ending.value.code == 4
+    assert "refuses the connection" in capsys.readouterr().err
+
+
+def test_on_a_terminal_it_says_who_is_asked(desk: Service) -> None:
+    with Screen([*desk.argv, "status"]) as screen:
+        screen.when_shown("Asking 2 printers…")
+
+
+class Screen:
+    """A command on a terminal."""
+
+    def __init__(self, argv: Sequence[str | Path]) -> None:
+        self._ours, theirs = pty.openpty()
+        self._process = subprocess.Popen(
+            argv, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        )
+        os.close(theirs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        os.close(self._ours)
+
+    def when_shown(self, text: str) -> None:
+        read_until(self._ours, text)
+
+
+@pytest.mark.parametrize("command", ["status", "unpair", "record"])
+def test_who_may_not_see_what_is_paired_is_told_so_and_who_may(
+    desk: Service, config: Tree, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.write(config | {"printers": []})
+    Registry(desk.state_dir).store(Paired(serial="030120000000007", access_code=Secret("1"), is_paired=True))
+    usual = os.open
+
+    def refuse(path: str | Path, *arguments: int, **more: int) -> int:
+        if Path(path) == desk.state_dir / "printers.yaml":
+            raise PermissionError(13, "Permission denied")
+        return usual(path, *arguments, **more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    more = {"status": [], "unpair": ["mini"], "record": ["mini", "-o", str(desk.folder / "recorded")]}[command]
+    monkeypatch.setattr(sys, "argv", ["bambu-connector", "--config", str(desk.config_file), command, *more])
+    with pytest.raises(SystemExit) as ending:
+        main()
+    err = capsys.readouterr().err
+    assert ending.value.code == (3 if command == "status" else 2)
+    assert err.count("printers.yaml: the file cannot be read: Permission denied") == 1
+    assert f"run this as the user {getpass.getuser()}" in err
+    assert "is not known to this user" in err
+    assert "no printers yet" not in err
+    assert "it has: none" not in err
 
 
 def test_without_printers_there_is_nothing_to_show(desk: Service, config: Tree) -> None:

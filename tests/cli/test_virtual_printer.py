@@ -17,7 +17,7 @@ def command(config: Path, *argv: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-def test_the_entry_that_it_prints_can_be_used_as_it_is(tmp_path: Path) -> None:
+def test_the_item_that_it_prints_can_be_pasted_as_it_is(tmp_path: Path) -> None:
     argv: list[str | Path] = [
         sys.executable,
         "-u",
@@ -26,6 +26,7 @@ def test_the_entry_that_it_prints_can_be_used_as_it_is(tmp_path: Path) -> None:
         "virtual-printer",
         "--model",
         "h2d",
+        "--no-announce",
         "--speed",
         "60",
     ]
@@ -33,8 +34,8 @@ def test_the_entry_that_it_prints_can_be_used_as_it_is(tmp_path: Path) -> None:
         wait_until("it is ready", lambda: "ready: H2D" in printer.text(), 20)
         config = tmp_path / "connector.yaml"
         config.touch(0o600)
-        entry = printer.text().partition("ready:")[0]
-        config.write_text(f"connector: {{id: bench, state_dir: {tmp_path / 'state'}}}\n{entry}")
+        item = printer.text().partition("put this under")[0]
+        config.write_text(f"connector: {{id: bench, state_dir: {tmp_path / 'state'}}}\nprinters:\n{item}")
         done = command(config, "status", "Virtual H2D", "--json")
         assert done.returncode == 0, done.stderr
         machine = json.loads(done.stdout)["machines"][0]

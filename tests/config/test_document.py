@@ -72,7 +72,7 @@ def test_a_missing_key_is_a_fault() -> None:
     ("raw", "line", "words"),
     [
         (b"a: 1\nb: [1\n", 3, "not YAML"),
-        (b"a: 1\n\tb: 2\n", 2, "not YAML"),
+        (b"a: 1\n\tb: 2\n", 2, "begins with a tab"),
         (b"a: 1\nb: \xff\n", 2, "UTF-8"),
         ("a: ä".encode("utf-16"), 1, "UTF-8"),
         (b"a: 1\nb: \x01\n", 2, "control character"),
@@ -132,3 +132,9 @@ def test_any_bytes_are_read_or_unreadable(raw: bytes) -> None:
 def test_shown_text_is_printable_and_short() -> None:
     assert shown("a\x1b[31m\nb") == "a\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}b"
     assert len(shown("x" * 1000)) == 40
+
+
+@pytest.mark.parametrize("text", ["printago:\n\thost: h\n", "printers:\n  - serial: x\n  \tname: y\n"])
+def test_a_tab_at_the_beginning_of_a_line_is_named(text: str) -> None:
+    with pytest.raises(Unreadable, match="begins with a tab"):
+        parse(text.encode())

@@ -54,6 +54,7 @@ def test_everything_has_a_default(file: Path) -> None:
         web=Web(Listen("127.0.0.1", 8888)),
         path=file,
         warnings=(),
+        sources=(file,),
     )
 
 
@@ -420,3 +421,71 @@ def test_a_secret_that_yaml_has_cut_is_a_warning_without_its_text(file: Path, li
     warnings = read(file, f"printago:\n  host: localhost\n  username: u\n  {line}\n").warnings
     assert [warning.startswith(f"{file}:4: a space and `#`") for warning in warnings] == [True] * warned
     assert "abc" not in "".join(warnings).replace(str(file), "")
+
+
+# -- secrets in files of their own, such as systemd's credentials -----------------------------------
+
+CREDENTIALS = f"""\
+printago:
+  host: h
+  username: u
+  password_file: ${{CREDENTIALS_DIRECTORY}}/printago
+printers:
+  - serial: {SERIAL}
+    access_code_file: ${{CREDENTIALS_DIRECTORY}}/left
+"""
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> Path:
+    """The folder of two credentials, as systemd makes it: its owner may read, and nobody may write."""
+    folder = tmp_path / "credentials"
+    folder.mkdir(0o700)
+    for name, text in (("printago", b"hunter2\r\n"), ("left", b"12345678\n")):
+        (folder / name).touch(0o600)
+        (folder / name).write_bytes(text)
+        (folder / name).chmod(0o400)
+    return folder
+
+
+def test_systemd_credentials_are_read_without_their_line_ends(file: Path, credentials: Path) -> None:
+    file.chmod(0o644)  # there is no secret in it
+    found = read(file, CREDENTIALS, CREDENTIALS_DIRECTORY=str(credentials))
+    assert found.printago is not None
+    assert (found.printago.password, found.printers[0].access_code) == (Secret("hunter2"), Secret("12345678"))
+    assert found.warnings == ()
+
+
+def test_outside_of_the_unit_there_are_no_credentials_and_the_variable_is_named(file: Path) -> None:
+    told = problems(file, CREDENTIALS)
+    assert [
+        sentence.partition(": the environment variable CREDENTIALS_DIRECTORY is not set")[0] for sentence in told
+    ] == [
+        f"{file}:4: printago.password_file",
+        f"{file}:7: printers[0].access_code_file",
+    ]
+
+
+def test_a_credential_that_is_not_there_is_a_mistake(file: Path, credentials: Path) -> None:
+    (credentials / "left").unlink()
+    with pytest.raises(ConfigError, match=r"printers\[0\].access_code_file: there is no such file") as caught:
+        read(file, CREDENTIALS, CREDENTIALS_DIRECTORY=str(credentials))
+    assert len(caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("name", ["printago", "left"])
+def test_a_file_with_a_secret_that_others_can_read_is_warned_about(file: Path, credentials: Path, name: str) -> None:
+    (credentials / name).chmod(0o444)
+    (warning,) = read(file, CREDENTIALS, CREDENTIALS_DIRECTORY=str(credentials)).warnings
+    assert warning.endswith(
+        f"_file: others on this machine can read {credentials / name}, and a secret is in it; chmod 600 it"
+    )
+
+
+@pytest.mark.parametrize("name", ["printago", "left"])
+def test_it_is_refused_in_the_state_directory(file: Path, credentials: Path, name: str) -> None:
+    (credentials / name).chmod(0o444)
+    state = f"connector: {{state_dir: {credentials.parent}}}\n"
+    with pytest.raises(ConfigError, match=f"others on this machine can read {credentials / name}") as caught:
+        read(file, state + CREDENTIALS, CREDENTIALS_DIRECTORY=str(credentials))
+    assert len(caught.value.problems) == 1

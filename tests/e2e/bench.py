@@ -89,6 +89,8 @@ class Printer:
         model: str = "P1S",
         *,
         id: str | None = None,  # noqa: A002 - that is its name in the configuration
+        serial: str | None = None,
+        access_code: str = ACCESS_CODE,
         cable: bool = False,
         entry: Tree | None = None,
         speed: float = 300.0,
@@ -96,11 +98,11 @@ class Printer:
         **options: Any,
     ) -> None:
         self._workshop = workshop
-        serial = workshop.next_serial(model)
+        serial = serial or workshop.next_serial(model)
         self.virtual = VirtualPrinter(
             model,
             serial=serial,
-            access_code=Secret(ACCESS_CODE),
+            access_code=Secret(access_code),
             authority=workshop.authority,
             speed=speed,
             print_seconds=print_seconds,
@@ -272,13 +274,15 @@ class Service:
         """Return the log of all runs."""
         return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("run-*.log")))
 
-    def cli(self, *argv: str, timeout_s: float = 40.0, **environ: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end; a traceback fails the test."""
+    def cli(
+        self, *argv: str, timeout_s: float = 40.0, stdin: str = "", **environ: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end, with `stdin` to read and no terminal; a traceback fails the test."""
         done = subprocess.run(
             [str(part) for part in (*self.argv, *argv)],
             cwd=ROOT,
             env={**os.environ, "HOME": str(self.folder), "COLUMNS": "200", **environ},
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=timeout_s,

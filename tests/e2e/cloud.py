@@ -98,13 +98,13 @@ def _without_delay(_client: paho.Client, _data: object, connection: object) -> N
 class Cloud:
     """Broker and client from the constructor to the end of the `with` block. `tls` puts both on TLS."""
 
-    def __init__(self, folder: Path, *, tls: bool = False) -> None:
+    def __init__(self, folder: Path, *, tls: bool = False, host: str = "127.0.0.1") -> None:
         self.ca_file: Path | None = None
         pem: Path | None = None
         if tls:
             self.ca_file, pem = local_certificate(folder)
         users = {USER: PASSWORD, _WATCHER: _WATCHER_PASSWORD}
-        self.broker = Mosquitto(folder, users=users, acl=_ACL, pem=pem)
+        self.broker = Mosquitto(folder, host=host, users=users, acl=_ACL, pem=pem)
         self.messages: list[Message] = []
         self.sent: dict[str, str] = {}
         """Each command sent with an id, and what it was."""
@@ -136,7 +136,7 @@ class Cloud:
         client.on_subscribe = lambda _c, _d, _m, _r, _p: self._subscribed.set()
         client.on_message = lambda _client, _data, message: self._hear(message)
         client.reconnect_delay_set(1, 1)
-        client.connect("127.0.0.1", self.broker.port)
+        client.connect(self.broker.host, self.broker.port)
         client.loop_start()
         return client
 
@@ -240,7 +240,7 @@ class Cloud:
         # What is retained is sent before anything that is published after the subscription.
         client.on_subscribe = lambda _c, _d, _m, _r, _p: _ignore(client.publish(fence, b"", 1))
         client.on_message = hear
-        client.connect("127.0.0.1", self.broker.port)
+        client.connect(self.broker.host, self.broker.port)
         client.loop_start()
         try:
             assert fenced.wait(10), "the broker does not answer"

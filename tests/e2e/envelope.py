@@ -12,6 +12,9 @@ CODES = frozenset(
     start_unknown cancelled printer_error timeout camera_unavailable expired internal
     """.split()
 )
+# What is told without having been asked: a message that names no command, a print that failed, a printer that needs
+# a person.
+_UNASKED = ("invalid_message", "printer_error", "access_denied", "identity_mismatch")
 _TYPES = ("pairing", "status", "event", "success", "error", "response")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -34,7 +37,7 @@ def flaws(message: Message) -> list[str]:
         "a command_id only in an answer": "command_id" not in body or "command" in body,
         "an answer names its command": message.kind not in ("success", "error", "response")
         or "command" in body
-        or data.get("code") in ("invalid_message", "printer_error"),
+        or (message.kind == "error" and data.get("code") in _UNASKED),
         "only an answer carries the report": not unasked or "report" not in data,
     }
     if message.kind == "success":

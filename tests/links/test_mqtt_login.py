@@ -2,7 +2,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from bambu_connector.errors import AccessDenied, LinkError, ProtocolRefused, TooManyClients, Unreachable
+from bambu_connector.errors import AccessDenied, HungUp, LinkError, ProtocolRefused, TooManyClients, Unreachable
 from bambu_connector.links.mqtt_login import Login, hung_up, refusal
 from bambu_connector.secret import Secret
 
@@ -47,8 +47,8 @@ def test_a_login_can_be_printed_without_its_password() -> None:
     [
         ("TLSV13_ALERT_CERTIFICATE_REQUIRED", "5", AccessDenied),
         ("SSLV3_ALERT_BAD_CERTIFICATE", "3.1.1", AccessDenied),
-        ("UNEXPECTED_EOF_WHILE_READING", "3.1.1", Unreachable),
-        (None, "3.1.1", Unreachable),
+        ("UNEXPECTED_EOF_WHILE_READING", "3.1.1", HungUp),
+        (None, "3.1.1", HungUp),
         (None, "5", ProtocolRefused),
     ],
 )

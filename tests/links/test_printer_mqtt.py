@@ -8,6 +8,7 @@ import pytest
 
 from bambu_connector.errors import (
     AccessDenied,
+    AnotherDevice,
     IdentityMismatch,
     LinkError,
     Mute,
@@ -131,7 +132,7 @@ def test_without_verification_everybody_is_accepted_and_not_called_verified(brok
 
 def test_another_printers_certificate_gets_not_one_byte(authority: Authority) -> None:
     with SilentPeer(authority.issue("01P00A000000002")) as peer:
-        sentence = refused(peer.port, IdentityMismatch)
+        sentence = refused(peer.port, AnotherDevice)
         peer.wait_until_ended()
         assert peer.heard == b""
     assert SERIAL in sentence
@@ -140,7 +141,7 @@ def test_another_printers_certificate_gets_not_one_byte(authority: Authority) ->
 
 def test_a_serial_in_other_letters_is_another_printer(authority: Authority) -> None:
     with SilentPeer(authority.issue(SERIAL.lower())) as peer:
-        refused(peer.port, IdentityMismatch)
+        refused(peer.port, AnotherDevice)
         peer.wait_until_ended()
         assert peer.heard == b""
 
@@ -168,7 +169,7 @@ def test_another_authority_than_the_configured_one_gets_not_one_byte(
 
 def test_the_authority_does_not_excuse_the_wrong_serial(authority: Authority) -> None:
     with SilentPeer(authority.issue("01P00A000000002")) as peer:
-        refused(peer.port, IdentityMismatch, trust=Trust(SERIAL, ca_file=authority.certificate))
+        refused(peer.port, AnotherDevice, trust=Trust(SERIAL, ca_file=authority.certificate))
         peer.wait_until_ended()
         assert peer.heard == b""
 
@@ -237,9 +238,9 @@ def test_a_printer_that_hangs_up_at_the_subscription_is_mute(pem: Path) -> None:
         assert SERIAL in refused(peer.port, Mute)
 
 
-def test_a_printer_that_hangs_up_at_the_login_is_unreachable(pem: Path) -> None:
+def test_a_printer_that_hangs_up_at_the_login_has_no_place_left(pem: Path) -> None:
     with ScriptedPeer(pem, []) as peer:
-        refused(peer.port, Unreachable)
+        refused(peer.port, TooManyClients)
 
 
 def test_a_printer_without_a_free_slot_has_too_many_clients(pem: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bambu_connector.errors import (
+    AccessDenied,
     Cancelled,
     CommandError,
     ConnectorError,
@@ -27,6 +28,7 @@ from bambu_connector.printago.messages import (
     response,
     success,
     timestamp_text,
+    trouble,
 )
 from tests.bambu.reports import JSON_VALUES
 
@@ -163,6 +165,16 @@ def test_a_print_that_the_printer_stopped_is_an_error_of_its_job() -> None:
         "code": "printer_error",
         "local_command": None,
         "job_id": "J7",
+    }
+
+
+def test_what_a_person_must_put_right_is_an_error_without_a_command() -> None:
+    assert trouble(AccessDenied("The access code is refused.")) == {
+        "success": False,
+        "error": "The access code is refused.",
+        "error_detail": "The access code is refused.",
+        "code": "access_denied",
+        "local_command": None,
     }
 
 

@@ -15,13 +15,13 @@ from tests.servers.process import wait_until
 class SilentPeer:
     """Accepts, shakes hands (with `pem`), sends `greeting`, and then keeps every byte it gets."""
 
-    def __init__(self, pem: Path | None, greeting: bytes = b"", host: str = "127.0.0.1") -> None:
+    def __init__(self, pem: Path | None, greeting: bytes = b"", host: str = "127.0.0.1", port: int = 0) -> None:
         self._context = None
         if pem is not None:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(pem)
         self._greeting = greeting
-        self._listener = socket.create_server((host, 0))
+        self._listener = socket.create_server((host, port))
         self.host = host
         self.port = int(self._listener.getsockname()[1])
         self.heard = b""
@@ -81,9 +81,9 @@ class SilentPeer:
 class ScriptedPeer(SilentPeer):
     """Answers what it hears, chunk by chunk, with one `replies` after the other, and hangs up when it has none left."""
 
-    def __init__(self, pem: Path | None, replies: Sequence[bytes]) -> None:
+    def __init__(self, pem: Path | None, replies: Sequence[bytes], *, host: str = "127.0.0.1", port: int = 0) -> None:
         self._replies = replies
-        super().__init__(pem)
+        super().__init__(pem, host=host, port=port)
 
     def talk(self, stream: socket.socket) -> None:
         for reply in self._replies:

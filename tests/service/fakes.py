@@ -12,16 +12,20 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
 from bambu_connector.bambu.models import Traits
+from bambu_connector.bambu.ssdp import Announcement
 from bambu_connector.config import PrinterConfig
 from bambu_connector.errors import DownloadFailed, FileInvalid, LinkError, Unreachable
 from bambu_connector.links.wire import Delivery, Downloaded, Progress, StoredFile
+from bambu_connector.registry import Paired
 from bambu_connector.sealing import Sealer
 from bambu_connector.secret import Secret
 from bambu_connector.service.journal import Journal
+from bambu_connector.service.memory import Learned
 from bambu_connector.service.store import Batch, Opening, RecordKey, StoreFailed
 from bambu_connector.virtual.faults import Faults
 from bambu_connector.virtual.models import find_model
 from bambu_connector.virtual.printer import Machine
+from tests.service.fake_prober import FakeProber
 from tests.simulated import InlineExecutor
 
 Fields = dict[str, Any]
@@ -399,10 +403,12 @@ class FakePrinter:
 
 
 @dataclass(slots=True)
-class FakePins:
-    """What is pinned, by serial."""
+class FakeMemory:
+    """What is remembered, by serial."""
 
     pinned: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    turned_out: dict[str, Learned] = field(default_factory=dict)
     failure: Exception | None = None
 
     def wants(self, serial: str) -> bool:
@@ -414,17 +420,110 @@ class FakePins:
         assert serial not in self.pinned
         self.pinned[serial] = fingerprint
 
+    def place(self, serial: str) -> str | None:
+        return self.places.get(serial)
+
+    def moved(self, serial: str, host: str) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.places[serial] = host
+
+    def learned(self, news: Mapping[str, Learned]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.turned_out |= news
+
+
+@dataclass
+class FakeUplink:
+    """How the connection to Printago is."""
+
+    is_connected: bool = False
+    error: LinkError | None = None
+    protocol: str | None = None
+
+
+class FakeBook:
+    """Which printers are paired, in memory. `failure` is what storing raises."""
+
+    def __init__(self) -> None:
+        self.paired: dict[str, Paired] = {}
+        self.failure: Exception | None = None
+
+    def entries(self) -> Mapping[str, Paired]:
+        return dict(self.paired)
+
+    def entry(self, serial: str) -> Paired | None:
+        return self.paired.get(serial)
+
+    def store(self, paired: Paired) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.paired[paired.serial] = paired
+
+    def forget(self, serial: str) -> bool:
+        return self.paired.pop(serial, None) is not None
+
+
+class FakeEars:
+    """Hears what a test announces; `searches` are the places that were asked, each time."""
+
+    def __init__(self) -> None:
+        self.hear: Callable[[Announcement], None] = lambda _announcement: None
+        self.searches: list[tuple[str, ...]] = []
+        self.troubles: tuple[str, ...] = ()
+        self.is_open = False
+
+    async def open(self) -> None:
+        self.is_open = True
+
+    def search(self, hosts: Sequence[str] = ()) -> None:
+        assert self.is_open
+        self.searches.append(tuple(hosts))
+
+    def close(self) -> None:
+        self.is_open = False
+
+    def announce(self, serial: str, host: str, **more: Any) -> None:
+        """Let a printer be heard."""
+        if self.is_open:
+            self.hear(Announcement(serial=serial, model_code="C12", host=host, **more))
+
+
+class NobodyThere:
+    """An address where no printer is."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    async def connect(self, on_report: Callable[[bytes], None]) -> FakePrinterConnection:
+        await asyncio.sleep(LATENCY_S)
+        raise Unreachable(f"nobody answers at {self._host}")
+
 
 class FakeWires:
-    """The links of a farm."""
+    """The links of a farm. A printer whose serial is in `where` is at that address only; `asked` is who was tried."""
 
     def __init__(self, printers: Iterable[FakePrinter]) -> None:
         self.printers = {printer.serial: printer for printer in printers}
         self.downloader = FakeDownloader()
-        self.pins = FakePins()
+        self.memory = FakeMemory()
+        self.registry = FakeBook()
+        self.prober = FakeProber()
         self.files = GatedExecutor()
+        self.heard = FakeEars()
+        self.where: dict[str, str] = {}
+        self.asked: list[tuple[str, PrinterConfig]] = []
 
-    def link(self, printer: PrinterConfig) -> FakePrinter:
+    def ears(self, hear: Callable[[Announcement], None]) -> FakeEars:
+        self.heard.hear = hear
+        return self.heard
+
+    def link(self, printer: PrinterConfig) -> "FakePrinter | NobodyThere":
+        assert printer.host is not None
+        self.asked.append((printer.host, printer))
+        if self.where.get(printer.serial, printer.host) != printer.host:
+            return NobodyThere(printer.host)
         return self.printers[printer.serial]
 
     def storage(self, printer: PrinterConfig, traits: Traits) -> FakeStorage:
@@ -560,6 +659,12 @@ class FakePrintagoConnection:
             raise self._broker.subscription_refusal
         self.topics += topics
 
+    def unsubscribe(self, topics: Sequence[str]) -> None:
+        if not self.is_open:
+            raise Unreachable("The session is gone.")
+        self._broker.unsubscribed += topics
+        self.topics = [each for each in self.topics if each not in topics]
+
     def end(self, why: Exception) -> None:
         """Break: what was not confirmed never will be."""
         if not self.is_open:
@@ -589,6 +694,7 @@ class FakePrintago:
         self.early: list[Delivery] = []
         """What the broker kept for us: comes with the subscription."""
         self.attempts: list[float] = []
+        self.unsubscribed: list[str] = []
         self._tokens = 0
 
     async def connect(self, on_delivery: Callable[[Delivery], None]) -> FakePrintagoConnection:

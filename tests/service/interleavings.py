@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from bambu_connector.bambu.view import ACTIVE, INACTIVE
+from bambu_connector.config import Config
 from bambu_connector.config.tree import Printago
-from bambu_connector.errors import LinkError, Unreachable, UploadFailed
+from bambu_connector.errors import ConfigError, LinkError, Unreachable, UploadFailed
 from bambu_connector.links.wire import Delivery
 from bambu_connector.printago.messages import timestamp_text
 from bambu_connector.sealing import Sealer
+from bambu_connector.secret import Secret
 from bambu_connector.service.journal import Journal
 from bambu_connector.service.store import StoreFailed
 from bambu_connector.service.supervisor import Supervisor
@@ -129,9 +131,10 @@ class World:
         """The clock on the wall was right all the time."""
         self.has_flapped = False
         """The printer said things of its state that no print did."""
-        self._config = config_of(
+        self._config = self._held_config = config_of(
             folder, [printer_config(self.printer.serial, "left")], printago=PRINTAGO, keep_files=KEEP
         )
+        self._entry = self._config.printers[0]
         self._foreign = {"family.gcode.3mf": b"not ours"}
         self.printer.storage.files |= self._foreign
         self._read = 0
@@ -157,6 +160,8 @@ class World:
         self.printer.watch = self._request
         self.broker.watch = self._delivered
 
+    _mistakes = 0
+
     # -- lives -----------------------------------------------------------------------------------
 
     def begin(self) -> None:
@@ -172,6 +177,7 @@ class World:
             self._is_dead.clear()
             self._stopping = False
             self.broker.refusal, self.printer.refusal = self.broker_refusal, self.printer_refusal
+            self._held_config = self._config
             self.supervisor = Supervisor(
                 self._config,
                 self.wires,
@@ -179,6 +185,7 @@ class World:
                 journal=self._open_journal(),
                 clock=self.clock,
                 notifier=FakeNotifier(None),
+                reload=self._reload,
             )
             if self._next_arm is not None:
                 (where, count), self._next_arm = self._next_arm, None
@@ -239,7 +246,7 @@ class World:
                 task.cancel()
             await asyncio.gather(*dead, return_exceptions=True)
         for unit in self.supervisor.farm.units.values():
-            unit.printer.fall_silent()
+            unit.printer.statuses.end()
         server = self.supervisor._control._server
         if server is not None:
             server.close()
@@ -362,7 +369,9 @@ class World:
         if message.get("command_id") in self._seen_ids:
             return
         self._seen_ids.add(message.get("command_id"))
-        unit = self.supervisor.farm.units["left"]
+        unit = self.supervisor.farm.units.get("left")
+        if unit is None or "left" not in self.supervisor.farm.dispatcher.printer_ids:
+            return
         view, jobs = unit.printer.view, unit.jobs
         prepares = jobs.is_under_way and not jobs.start_is_out and jobs.process().options is not None
         if view is not None and view.is_active and view.developer_mode is not False and not prepares:
@@ -496,6 +505,7 @@ class World:
             gate.open()
         self.printer.faults.clear()
         self.printer.stands_still = False
+        self.configure(is_there=True)
         self.broker.confirms = True
         self.broker_refusal = self.printer_refusal = None
         if not self._is_dead.is_set():
@@ -508,6 +518,7 @@ class World:
             await asyncio.sleep(5.0)
             if loop.time() - began > 260 and self.printer.state not in _INACTIVE:
                 self.printer.change(gcode_state="FINISH")
+            self.announce()
             self.broker.flush()
             quiet_since = (quiet_since or loop.time()) if self._is_quiet() else None
             if quiet_since is not None and loop.time() - quiet_since >= 70:
@@ -518,7 +529,10 @@ class World:
         machine, answers = self.printer.machine, self.answers()
         if not self.is_alive or self.printer.state not in _INACTIVE or machine._pending is not None:
             return False
-        jobs = self.supervisor.farm.units["left"].jobs
+        unit = self.supervisor.farm.units.get("left")
+        if unit is None:
+            return False
+        jobs = unit.jobs
         if jobs.is_under_way or jobs.start_is_unexplained or self.supervisor._outbox._waiting or self.broker.kept:
             return False
         return all(len(answers[tag]) >= each.at_least for tag, each in self.given.items())
@@ -622,6 +636,47 @@ class World:
         """Break the session with the printer."""
         self._disruptions.append(asyncio.get_running_loop().time())
         self.printer.drop()
+
+    # -- what the owner does -----------------------------------------------------------------------
+
+    def _reload(self, anew: bool) -> Config | None:
+        if self._mistakes:
+            self._mistakes -= 1
+            raise ConfigError("connector.yaml:1: a mistake")
+        if self._config is self._held_config and not anew:
+            return None
+        self._held_config = self._config
+        self._disruptions.append(asyncio.get_running_loop().time())
+        return self._config
+
+    def configure(self, *, is_there: bool = True, **fields: Any) -> None:
+        """Have connector.yaml name the printer, with what is new about it, or name it no more."""
+        self._entry = replace(self._entry, **fields)
+        self._config = replace(self._config, printers=(self._entry,) if is_there else ())
+
+    def err(self) -> None:
+        """Have connector.yaml be nonsense for a moment."""
+        self._mistakes += 1
+
+    def move(self, host: str) -> None:
+        """Give the printer another address."""
+        self.wires.where[self.printer.serial] = host
+        self.disrupt()
+
+    def announce(self, host: str | None = None) -> None:
+        """Have the printer announce itself, or somebody else in its name."""
+        self.wires.heard.announce(self.printer.serial, host or self.place)
+
+    @property
+    def place(self) -> str:
+        """Where the printer is."""
+        return self.wires.where.setdefault(self.printer.serial, "192.0.2.1")
+
+    @property
+    def number(self) -> int:
+        """A number that is new each time."""
+        self._number += 1
+        return self._number
 
     def set_printer(self, *, is_there: bool) -> None:
         """Switch the printer on or off."""
@@ -796,6 +851,15 @@ _PLAIN: Final[dict[str, Happening]] = {
     "the next death is a power cut, and no time server is there": lambda w: w.next_life(
         40, new_boot=True, is_sure=False
     ),
+    "the printer is taken out of the configuration": lambda w: w.configure(is_there=False),
+    "the printer is put into the configuration": lambda w: w.configure(is_there=True),
+    "the printer has another access code": lambda w: w.configure(access_code=Secret(f"{w.number:08}")),
+    "the printer has another name": lambda w: w.configure(name=f"Printer {w.number}"),
+    "the printer's entry names its address": lambda w: w.configure(host=w.place),
+    "the configuration has a mistake": lambda w: w.err(),
+    "the printer gets another address": lambda w: w.move(f"192.0.2.{w.number % 200 + 2}"),
+    "the printer announces itself": lambda w: w.announce(),
+    "somebody announces it elsewhere": lambda w: w.announce("198.51.100.9"),
     "the service ends in order": lambda w: w.end_soon(),
     "the service dies": lambda w: w.die(),
 }
@@ -829,6 +893,8 @@ _OFTEN: Final = {
     "the printer has the fault slow-start=30": 3,
     "the printer has the fault slow-start=150": 2,
     "what stalled goes on": 2,
+    "the printer is put into the configuration": 2,
+    "the printer announces itself": 2,
     "the printer's session breaks": 2,
     "somebody starts a print at the screen": 2,
 }

@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-import bambu_connector.service.farm
+import bambu_connector.service.unit
 import tests.service.fakes
 import tests.simulated
 from bambu_connector.bambu.session import Rebuild
@@ -22,9 +23,10 @@ from bambu_connector.errors import (
     TooManyClients,
     Unreachable,
 )
+from bambu_connector.secret import Secret
 from bambu_connector.service.backoff import LONGEST_S, REFUSED_S
 from bambu_connector.service.changes import BURST
-from tests.service.bench import DOWNLOAD, HOME, URL, bench, pass_time
+from tests.service.bench import DOWNLOAD, HOME, START, URL, bench, pass_time
 from tests.service.fakes import FakePrinter, FakePrinterConnection, is_report
 from tests.service.test_supervisor import service
 from tests.simulated import simulated, until
@@ -281,7 +283,7 @@ async def test_hours_of_one_trouble_are_a_quiet_log_and_no_storm(
 ) -> None:
     monkeypatch.setattr(tests.simulated, "LONGEST", 100_000.0)
     monkeypatch.setattr(tests.service.fakes, "TICK_S", 15.0)  # a printer that says less costs the test less
-    monkeypatch.setattr(bambu_connector.service.farm, "TICK_S", 15.0)
+    monkeypatch.setattr(bambu_connector.service.unit, "TICK_S", 15.0)
     async with bench(tmp_path, speaks=True) as b:
         await pass_time(700)
         caplog.set_level(logging.INFO, "bambu_connector")
@@ -305,7 +307,7 @@ async def test_a_day_without_printago_loses_no_event_and_no_answer(
 ) -> None:
     monkeypatch.setattr(tests.simulated, "LONGEST", 100_000.0)
     monkeypatch.setattr(tests.service.fakes, "TICK_S", 15.0)
-    monkeypatch.setattr(bambu_connector.service.farm, "TICK_S", 5.0)
+    monkeypatch.setattr(bambu_connector.service.unit, "TICK_S", 5.0)
     async with service(tmp_path) as s:
         await s.until_up()
         s.command("printer_control/start_print_bbl", {"url": URL}, command_id="c1")
@@ -411,3 +413,38 @@ async def test_an_idle_session_asks_for_everything_once(tmp_path: Path) -> None:
         await pass_time(1000)
         assert len(b.printer.commands("pushall")) == 1
         assert not b.printer.acts
+
+
+# -- a session that is made anew ---------------------------------------------------------------------
+
+
+@simulated
+async def test_a_change_makes_no_session_while_the_printer_reads_a_file_though_the_old_one_breaks(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, model="P1P", faults=["slow-start=60"]) as b:
+        b.send(START, {"url": URL})
+        await until(lambda: b.printer.commands("project_file"))
+        sent = b.clock.monotonic()
+        b.farm.change(b.unit, replace(b.unit.config, access_code=Secret("87654321")))
+        await pass_time(2)
+        b.printer.drop()
+        await until(lambda: len(b.printer.connections) == 2, within=400)
+        assert b.printer.attempts[-1] - sent > b.unit.printer.traits.quiet_after_start - 1 > 60
+
+
+@simulated
+async def test_a_start_that_goes_out_at_the_moment_of_a_change_keeps_its_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bench(tmp_path, model="P1P") as b:
+        held = False
+        with monkeypatch.context() as patched:
+            patched.setattr(b.unit.jobs, "holds_session", lambda _now: held)
+            b.unit.keeper.renew()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # it was seen that the session may go
+            held = True
+            await pass_time(30)
+            assert [each.is_open for each in b.printer.connections] == [True]
+        await until(lambda: len(b.printer.connections) == 2, within=5)

@@ -13,7 +13,7 @@ import pytest
 from bambu_connector.errors import AccessDenied
 from bambu_connector.service.control import SOCKET_NAME, Control
 from tests.service.bench import START, URL, Bench, bench
-from tests.service.fakes import FakePrinter
+from tests.service.fakes import FakePrinter, FakeUplink
 from tests.simulated import simulated
 
 Fields = dict[str, Any]
@@ -42,7 +42,7 @@ class Client:
 async def service(path: Path, *serials: str) -> AsyncIterator[tuple[Bench, Client]]:
     printers = [FakePrinter(serial=serial) for serial in serials or ("01P00A000000001",)]
     async with bench(path, printers=printers) as b:
-        control = Control(b.farm)
+        control = Control(b.farm, FakeUplink())
         await control.start(path)
         client = await connect(path)
         try:
@@ -156,7 +156,7 @@ async def test_what_is_asked_wrongly_is_an_error_and_the_next_question_is_answer
 @simulated
 async def test_while_the_service_stops_whoever_is_connected_is_refused(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
-        control = Control(b.farm)
+        control = Control(b.farm, FakeUplink())
         await control.start(tmp_path)
         client = await connect(tmp_path)
         assert "status" in (await client.ask({"do": "status", "printer": None}))[0]

@@ -27,6 +27,7 @@ Fields = dict[str, Any]
 
 LEFT, RIGHT = "01P00A000000001", "01P00A000000002"
 SHARED = "bambu/commands"
+GONE = "bambu/removed/commands"
 NAMED = "bambu/left/commands"
 
 
@@ -131,6 +132,9 @@ TAKEN_LEFT, TAKEN_RIGHT = ("not_supported", "left"), ("not_supported", "right")
         (one, False, NAMED, home(), TAKEN_LEFT),
         (one, False, NAMED, b"no JSON", ("invalid_message", "left")),
         (one, True, NAMED, b"no JSON", ("invalid_message", "left")),
+        (one, True, GONE, home(), ("unknown_printer", "bench")),  # never the printer that is left
+        (one, True, GONE, home(printer_id="left"), ("unknown_printer", "bench")),
+        (one, False, GONE, home(), None),
         (two, True, SHARED, b"no JSON", ("invalid_message", "bench")),
         (two, True, SHARED, b"NaN", ("invalid_message", "bench")),
         (two, True, SHARED, b"x" * (256 * 1024 + 1), ("invalid_message", "bench")),

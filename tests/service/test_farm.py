@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import pytest
 
 from bambu_connector.bambu.models import Model
 from bambu_connector.config.tree import Quirks
-from bambu_connector.errors import AccessDenied, PrinterOffline, Unreachable
+from bambu_connector.errors import AccessDenied, IdentityMismatch, PrinterBusy, PrinterOffline, Unreachable
 from bambu_connector.printago.messages import MessageType
+from bambu_connector.printago.topics import Routes
+from bambu_connector.secret import Secret
 from bambu_connector.service.farm import Farm, identity_of, topics_of, until_ready
 from tests.service.bench import DOWNLOAD, HOME, START, URL, Bench, bench, config_of, pass_time, printer_config
 from tests.service.fakes import FakeClock, FakePrinter, FakeWires, fake_journal
@@ -129,17 +132,320 @@ async def test_each_printer_is_introduced_and_tells_its_status(tmp_path: Path) -
         assert {each.printer_id for each in b.said if each.type is MessageType.STATUS} == set(SERIALS[:2])
 
 
-@pytest.mark.parametrize(("missing", "reason"), [({"host": None}, "`host`"), ({"access_code": None}, "`access_code`")])
+def pairings(b: Bench) -> list[dict[str, Any]]:
+    return [json.loads(each.payload)["data"] for each in b.said if each.type is MessageType.PAIRING]
+
+
 @simulated
-async def test_a_printer_that_cannot_be_used_is_introduced_as_failed_with_the_reason(
-    tmp_path: Path, missing: dict[str, Any], reason: str
-) -> None:
-    async with bench(tmp_path, speaks=True, ready=False, **missing) as b:
-        (pairing,) = [json.loads(each.payload)["data"] for each in b.said if each.type is MessageType.PAIRING]
-        assert pairing["outcome"] == "failed"
-        assert reason in pairing["reason"]
-        assert pairing["dev_id"] == b.printer.serial
+async def test_a_printer_without_a_code_is_introduced_as_failed_and_anew_when_it_has_one(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True, ready=False, access_code=None) as b:
+        await pass_time(100)
+        (failed,) = pairings(b)
+        assert (failed["outcome"], failed["dev_id"]) == ("failed", b.printer.serial)
+        assert "bambu-connector pair" in failed["reason"]
         assert not b.printer.attempts
+        b.farm.change(b.unit, replace(b.unit.config, access_code=Secret("12345678")))
+        await b.until_ready()
+        assert [each["outcome"] for each in pairings(b)] == ["failed", "paired"]
+
+
+# -- printers that come, go and change ---------------------------------------------------------------
+
+
+@simulated
+async def test_a_printer_that_is_added_is_connected_introduced_and_obeys(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(1), speaks=True) as b:
+        new = FakePrinter(serial=SERIALS[1])
+        b.wires.printers[new.serial] = new
+        routes: list[Routes] = []
+        b.farm.on_routes = routes.append
+        unit = b.farm.add(printer_config(new.serial, "right"))
+        await until_ready(unit, 20)
+        assert [each["dev_id"] for each in pairings(b)] == [b.printer.serial, new.serial]
+        assert "bambu/right/commands" in routes[-1].topics()
+        assert (await b.ask(HOME, to="right")).code == "success"
+        assert b.farm.find("right") is b.farm.find(new.serial) is unit
+
+
+@simulated
+async def test_a_printer_on_trial_is_connected_and_nobody_knows_of_it(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(1), speaks=True) as b:
+        new = FakePrinter(serial=SERIALS[1])
+        b.wires.printers[new.serial] = new
+        unit = b.farm.add(printer_config(new.serial, "right"), speaks=False)
+        await until_ready(unit, 20)
+        await pass_time(100)
+        assert [each["dev_id"] for each in pairings(b)] == [b.printer.serial]
+        assert not [each for each in b.said if each.printer_id == "right"]
+        assert b.farm.dispatcher.resolve("right") is None
+        b.farm.introduce(unit)
+        assert [each["dev_id"] for each in pairings(b)] == [b.printer.serial, new.serial]
+        assert (await b.ask(HOME, to="right")).code == "success"
+        assert len(new.connections) == 1
+
+
+@simulated
+async def test_a_printer_that_is_removed_ends_its_job_its_session_and_its_commands(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(2), speaks=True) as b:
+        b.hold("upload")
+        pending = b.send(START, {"url": URL})
+        await b.until_stage("upload")
+        unit, routes = b.unit, list[Routes]()
+        b.farm.on_routes = routes.append
+        await b.farm.remove(unit)
+        assert (await pending.answered()).code == "cancelled"
+        assert not b.printer.is_connected
+        assert list(b.farm.units) == [SERIALS[1]]
+        assert f"bambu/{SERIALS[0]}/commands" not in routes[-1].topics()
+        assert (await b.ask(HOME, to=SERIALS[1])).code == "success"
+        said = len(b.said)
+        await pass_time(100)
+        assert not [each for each in b.said[said:] if each.printer_id == SERIALS[0]]
+
+
+@simulated
+async def test_following_a_configuration_leaves_the_sessions_of_those_that_did_not_change(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(3), speaks=True) as b:
+        same, changed, gone = (b.farm.units[serial].config for serial in SERIALS[:3])
+        new = FakePrinter(serial=SERIALS[3])
+        b.wires.printers[new.serial] = new
+        another_code = replace(changed, access_code=Secret("87654321"), name="Renamed")
+        await b.farm.follow(config_of(tmp_path, [same, another_code, printer_config(new.serial)]))
+        await until(lambda: new.is_connected and len(b.printers[1].connections) == 2)
+        assert [each.is_open for each in b.printers[0].connections] == [True]
+        assert [each.is_open for each in b.printers[1].connections] == [False, True]
+        assert [each.is_open for each in b.printers[2].connections] == [False]
+        assert sorted(b.farm.units) == [same.id, changed.id, new.serial]
+        assert b.farm.units[changed.id].name == "Renamed"
+        asked = [config.access_code for host, config in b.wires.asked if config.serial == changed.serial]
+        assert asked[-1] == Secret("87654321")
+        assert gone.id not in b.farm.units
+
+
+@pytest.mark.parametrize("change", [{"name": "Renamed"}, {"quirks": Quirks(md5=False)}, {"model": "P1P"}])
+@simulated
+async def test_what_a_session_is_not_made_with_changes_without_another(tmp_path: Path, change: dict[str, Any]) -> None:
+    async with bench(tmp_path) as b:
+        await b.farm.follow(config_of(tmp_path, [replace(b.unit.config, **change)]))
+        await pass_time(60)
+        assert [each.is_open for each in b.printer.connections] == [True]
+        assert identity_of(b.unit.config).name == b.unit.name
+
+
+@simulated
+async def test_another_id_is_another_printer_to_printago(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await b.farm.follow(config_of(tmp_path, [replace(b.unit.config, id="new-id")]))
+        await b.until_ready()
+        assert list(b.farm.units) == ["new-id"]
+        assert (await b.ask(HOME, to="new-id")).code == "success"
+        assert [each.is_open for each in b.printer.connections] == [False, True]
+
+
+@simulated
+async def test_a_change_waits_for_a_start_that_is_out(tmp_path: Path) -> None:
+    async with bench(tmp_path, virtual="P1S", faults=["slow-start=60"]) as b:
+        pending = b.send(START, {"url": URL})
+        await until(lambda: b.printer.commands("project_file"))
+        b.farm.change(b.unit, replace(b.unit.config, access_code=Secret("87654321")))
+        await pass_time(3)
+        assert [each.is_open for each in b.printer.connections] == [True]
+        assert (await pending.answered()).code == "success"
+        await until(lambda: len(b.printer.connections) == 2, within=200)
+
+
+@simulated
+async def test_a_printer_on_trial_is_left_alone_by_a_changed_configuration(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(1)) as b:
+        with b.farm.on_trial(b.printer.serial):
+            with pytest.raises(PrinterBusy), b.farm.on_trial(b.printer.serial):
+                raise AssertionError("two at once")
+            await b.farm.follow(config_of(tmp_path, []))
+            assert list(b.farm.units) == [b.printer.serial]
+        await b.farm.follow(config_of(tmp_path, []))
+        assert not b.farm.units
+
+
+@simulated
+async def test_a_printer_that_is_paired_while_others_are_let_go_stays(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(1), speaks=True) as b:
+        new = FakePrinter(serial=SERIALS[1])
+        b.wires.printers[new.serial] = new
+        b.printer.faults.add("slow-start=500")
+        b.hold("upload")
+        b.send(START, {"url": URL})
+        await b.until_stage("upload")
+        b.printer.storage.ignores_cancelling = True
+        with b.farm.on_trial(new.serial):
+            unit = b.farm.add(printer_config(new.serial, "right"), speaks=False)
+            following = asyncio.create_task(b.farm.follow(config_of(tmp_path, [])))  # read before it was stored
+            await pass_time(1)
+            b.farm.introduce(unit)
+        await following
+        assert list(b.farm.units) == ["right"]
+        assert b.farm.is_behind
+
+
+def break_off(b: Bench) -> None:
+    with b.farm.on_trial(b.printer.serial):
+        raise PrinterOffline("it broke")
+
+
+@simulated
+async def test_what_was_broken_off_is_looked_at_anew(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        found = []
+        with b.farm.on_trial(b.printer.serial):
+            found.append(b.farm.is_behind)
+        found.append(b.farm.is_behind)
+        with pytest.raises(PrinterOffline):
+            break_off(b)
+        found.append(b.farm.is_behind)
+        await b.farm.follow(config_of(tmp_path, [b.unit.config]))
+        found.append(b.farm.is_behind)
+        assert found == [False, False, True, False]
+
+
+@simulated
+async def test_a_removal_is_done_to_the_end_though_whoever_asked_goes_away(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(2)) as b:
+        b.hold("upload")
+        b.start()
+        await b.until_stage("upload")
+        b.printer.storage.ignores_cancelling = True
+        asking = asyncio.create_task(b.farm.remove(b.unit))
+        await pass_time(0.5)
+        asking.cancel()
+        await pass_time(10)
+        assert list(b.farm.units) == [SERIALS[1]]
+        assert not b.printer.is_connected
+        b.release()
+
+
+@simulated
+async def test_a_printer_that_is_being_let_go_can_neither_be_paired_nor_let_go_twice(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(2)) as b:
+        b.hold("upload")
+        b.start()
+        await b.until_stage("upload")
+        b.printer.storage.ignores_cancelling = True
+        unit = b.unit
+        removals = [asyncio.create_task(b.farm.remove(unit)) for _ in range(2)]
+        await pass_time(0.5)
+        with pytest.raises(PrinterBusy), b.farm.on_trial(unit.config.serial):
+            raise AssertionError("it is on its way out")
+        await asyncio.gather(*removals)
+        assert list(b.farm.units) == [SERIALS[1]]
+        b.release()
+
+
+@simulated
+async def test_many_that_are_let_go_take_no_longer_than_one(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(5)) as b:
+        for each in b.printers:
+            each.storage.gates["put"].close()
+            each.storage.ignores_cancelling = True
+            b.send(DOWNLOAD, {"url": URL}, to=each.serial)
+        await pass_time(2)
+        began = b.clock.monotonic()
+        await b.farm.follow(config_of(tmp_path, []))
+        assert b.clock.monotonic() - began < 6
+        assert not b.farm.units
+        b.release()
+
+
+@pytest.mark.parametrize("wanted", ["new-id", None])
+@simulated
+async def test_a_printer_that_was_sent_a_start_is_let_go_when_the_start_is_over(
+    tmp_path: Path, wanted: str | None
+) -> None:
+    async with bench(tmp_path, model="P1P", faults=["slow-start=60"]) as b:
+        started = b.start()
+        await until(lambda: b.printer.starts)
+        config = config_of(tmp_path, [replace(b.unit.config, id=wanted)] if wanted else [])
+        await b.farm.follow(config)
+        assert not b.farm.is_behind
+        assert (await started.answered()).code == "success"
+        assert [each.is_open for each in b.printer.connections] == [True]
+        await until(lambda: b.farm.is_behind, within=400)
+        await b.farm.follow(config)
+        assert list(b.farm.units) == [each.id for each in config.printers]
+        assert b.printer.state in {"RUNNING", "FINISH"}
+        assert len(b.printer.starts) == 1
+
+
+@simulated
+async def test_two_printers_may_swap_their_ids(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(2), speaks=True) as b:
+        first, second = (b.farm.units[serial].config for serial in SERIALS[:2])
+        swapped = [replace(first, id="right"), replace(second, id="left")]
+        await b.farm.follow(config_of(tmp_path, swapped))
+        await b.farm.follow(config_of(tmp_path, [replace(first, id="left"), replace(second, id="right")]))
+        await b.until_ready()
+        assert (await b.ask(HOME, to="left")).code == "success"
+        assert [len(each.acts) for each in b.printers] == [1, 0]
+        assert b.farm.dispatcher.resolve(second.serial) == "right"
+
+
+@simulated
+async def test_an_id_that_a_printer_on_trial_has_is_not_taken_from_it(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(1)) as b:
+        for serial in SERIALS[1:3]:
+            b.wires.printers[serial] = FakePrinter(serial=serial)
+        config = config_of(tmp_path, [b.unit.config, printer_config(SERIALS[2], "right")])
+        with b.farm.on_trial(SERIALS[1]):
+            trial = b.farm.add(printer_config(SERIALS[1], "right"), speaks=False)
+            await b.farm.follow(config)
+            assert b.farm.units["right"] is trial
+            await b.farm.remove(trial)
+        assert not b.wires.printers[SERIALS[1]].is_connected
+        assert b.farm.is_behind
+        await b.farm.follow(config)
+        assert b.farm.units["right"].config.serial == SERIALS[2]
+
+
+def wire_events(b: Bench, printer_id: str) -> list[str]:
+    told = [json.loads(each.payload) for each in b.said if each.type is MessageType.EVENT]
+    return [each["data"]["event"] for each in told if each["printer_id"] == printer_id]
+
+
+@simulated
+async def test_that_a_printer_is_connected_is_told_when_its_trial_is_over(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(1), speaks=True) as b:
+        new = FakePrinter(serial=SERIALS[1])
+        b.wires.printers[new.serial] = new
+        unit = b.farm.add(printer_config(new.serial, "right"), speaks=False)
+        await until_ready(unit, 20)
+        await pass_time(30)
+        b.farm.introduce(unit)
+        await pass_time(5)
+        assert wire_events(b, "right") == ["Connected"]
+
+
+@simulated
+async def test_a_printer_that_comes_back_is_told_as_connected_anew(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await pass_time(5)
+        config = replace(b.unit.config, id="new-id")
+        await b.farm.follow(config_of(tmp_path, [config]))
+        await pass_time(5)
+        assert wire_events(b, "new-id") == ["Connected"]
+
+
+@simulated
+async def test_whom_to_trust_may_be_what_was_changed(tmp_path: Path) -> None:
+    async with bench(tmp_path, ready=False) as b:
+        b.printer.refusals = [IdentityMismatch("another certificate")]
+        await until(lambda: isinstance(b.unit.printer.link_error, IdentityMismatch))
+        await b.farm.follow(config_of(tmp_path, [b.unit.config]))
+        await until(lambda: b.printer.is_connected, within=1)
+
+
+@simulated
+async def test_a_name_that_two_printers_have_finds_neither(tmp_path: Path) -> None:
+    async with bench(tmp_path, printers=printers(2), name="Twin") as b:
+        assert b.farm.find("Twin") is None
+        assert b.farm.find(SERIALS[0]) is b.unit
 
 
 @simulated

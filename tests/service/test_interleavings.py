@@ -216,3 +216,16 @@ def test_whatever_fails_and_whenever_the_service_dies_it_keeps_its_promises(scri
 def test_it_may_die_at_every_commit_and_at_every_request(script: list[Step], where: str) -> None:
     for count in (0, 1, 2, 3, 4, 6, 8, 11, 14) if "commit" in where else (0, 1):
         assert play([(f"it dies {where} ({count})", 0.0), *script]) == [], count
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.03, 0.3, 2.0, 5.0, 40.0])
+@pytest.mark.parametrize("end", ["the service ends in order", "the service dies", "the printer has another name"])
+def test_a_printer_may_be_taken_out_and_put_back_at_every_moment_of_a_start(wait: float, end: str) -> None:
+    script = [
+        ("the printer has the fault slow-start=30", 0.0),
+        ("start", wait),
+        ("the printer is taken out of the configuration", 5.0),
+        (end, 5.0),
+        ("the printer is put into the configuration", 60.0),
+    ]
+    assert play(script) == []

@@ -98,7 +98,7 @@ async def test_when_a_start_is_sent_the_disk_says_what_its_print_is_recognised_b
 async def test_no_step_begins_before_the_disk_has_it(tmp_path: Path) -> None:
     async with bench(tmp_path) as b:
         b.wires.files.is_closed = lambda: True
-        b.farm._journal._thread = b.wires.files
+        b.farm._around.journal._thread = b.wires.files
         job = b.deliver(START, {"url": URL})
         await pass_time(PATIENCE_S - 1)
         assert b.wires.downloader.fetched == []
@@ -341,7 +341,7 @@ async def test_a_restart_during_a_restart_makes_a_job_no_younger(tmp_path: Path)
     for _ in range(4):
         async with bench(tmp_path, printers=[printer], clock=clock, store=store, ready=False, hand_over=True) as b:
             await pass_time(RESUME_S / 3)
-            endings = answers(b)
+        endings = answers(b)  # the stop is late enough for it, too
         if endings:
             break
     assert [code for code, _ in endings] == ["expired"]

@@ -1254,7 +1254,7 @@ async def test_giving_up_that_is_broken_off_answers_a_start_that_is_out(tmp_path
 
 def journalled(b: Bench) -> list[JobRecord]:
     """Return the jobs in the journal, by number."""
-    return [JobRecord.decode(body) for _, body in b.farm._journal.all(records.JOB)]
+    return [JobRecord.decode(body) for _, body in b.farm._around.journal.all(records.JOB)]
 
 
 @simulated
@@ -1298,4 +1298,4 @@ async def test_without_handing_over_nothing_is_left_in_the_journal(tmp_path: Pat
         await b.unit.jobs.give_up(3.0)
         assert [each.ending for each in jobs] == [("cancelled", "upload"), ("cancelled", "queued")]
         assert journalled(b) == []
-        assert not list(b.farm._journal.all(records.COMMAND))
+        assert not list(b.farm._around.journal.all(records.COMMAND))

@@ -9,8 +9,16 @@ import pytest
 
 from bambu_connector.bambu.report import MAX_REPORT_BYTES
 from bambu_connector.bambu.request import GetVersion
-from bambu_connector.errors import AccessDenied, IdentityMismatch, PrinterOffline, Unreachable
+from bambu_connector.errors import (
+    AccessDenied,
+    AnotherDevice,
+    IdentityMismatch,
+    LinkError,
+    PrinterOffline,
+    Unreachable,
+)
 from bambu_connector.printago.messages import MessageType
+from bambu_connector.service.backoff import REFUSED_S
 from tests.service.bench import HOME, STOP, URL, Bench, bench, pass_time
 from tests.service.fakes import is_report
 from tests.simulated import simulated, until
@@ -138,6 +146,17 @@ async def test_firmware_and_model_are_what_the_printer_says(tmp_path: Path) -> N
         hardware = b.unit.printer.status()["machines"][0]["hardware"]
         assert hardware["dev_model"] == "BL-P001"
         assert hardware["firmware"].count(".") == 3
+
+
+@simulated
+async def test_a_firmware_that_is_none_is_not_passed_on(tmp_path: Path) -> None:
+    async with bench(tmp_path, virtual="X1C") as b:
+        await pass_time(1)
+        before = b.unit.printer.firmware
+        modules = [{"name": "ota", "sw_ver": each} for each in ("\x1b]0;mine\x07", "9" * 100, 7, "")]
+        b.printer.say(json.dumps({"info": {"command": "get_version", "module": modules}}).encode())
+        await pass_time(1)
+        assert b.unit.printer.firmware == before is not None
 
 
 @simulated
@@ -557,3 +576,101 @@ async def test_reports_too_large_to_be_read_are_told_once_a_session(
             b.printer.say(b'{"print":{"a":"' + b"x" * MAX_REPORT_BYTES + b'"}}')
         told = [each for each in caplog.records if each.levelno >= logging.WARNING and "bytes" in each.getMessage()]
         assert len(told) == 1
+
+
+# -- what only a person can put right --------------------------------------------------------------
+
+
+def refusals(b: Bench) -> list[tuple[str, str]]:
+    """Return the code and the sentence of every error message, which must be complete and answer no command."""
+    for each in errors(b):
+        assert each.keys().isdisjoint({"command", "command_id"})
+        assert (each["data"]["success"], each["data"]["local_command"]) == (False, None)
+        assert each["data"]["error"] == each["data"]["error_detail"]
+    return [(each["data"]["code"], each["data"]["error"]) for each in errors(b)]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(AccessDenied("The code is no."), "access_denied"), (IdentityMismatch("no"), "identity_mismatch")],
+)
+@simulated
+async def test_a_refusal_that_a_service_starts_with_is_told_once_however_often_it_is_tried(
+    tmp_path: Path, error: LinkError, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bench(tmp_path, ready=False, speaks=True) as b:
+        b.printer.refusal = error
+        await pass_time(3.5 * REFUSED_S)
+        assert len(b.printer.attempts) >= 3
+        assert refusals(b) == [(code, str(error))]
+        assert len([each for each in caplog.records if each.levelno >= logging.WARNING]) == 1
+
+
+@simulated
+async def test_a_code_that_changes_under_a_good_session_is_told_once_and_what_works_again_is_no_error(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        for times in (1, 2):
+            b.printer.refusal = AccessDenied("The code is refused.")
+            b.printer.drop()
+            await pass_time(2.5 * REFUSED_S)
+            assert len(refusals(b)) == times
+            assert link(b.statuses()[-1])["has_access_right"] is False
+            b.printer.refusal = None
+            b.unit.keeper.try_now()
+            await b.until_ready()
+            await pass_time(3)
+            assert len(refusals(b)) == times
+            assert link(b.statuses()[-1])["has_access_right"] is True
+
+
+@simulated
+async def test_a_new_code_that_is_refused_too_is_news(tmp_path: Path) -> None:
+    async with bench(tmp_path, ready=False, speaks=True) as b:
+        b.printer.refusal = AccessDenied("The code is refused.")
+        await pass_time(5)
+        b.unit.printer.become(b.unit.printer.identity)
+        b.unit.keeper.try_now()
+        await pass_time(5)
+        assert len(refusals(b)) == 2
+
+
+@simulated
+async def test_a_wrong_code_and_a_changed_certificate_are_each_told_once(tmp_path: Path) -> None:
+    async with bench(tmp_path, ready=False, speaks=True) as b:
+        denied, changed = AccessDenied("The code is refused."), IdentityMismatch("The certificate is another.")
+        b.printer.refusals = [denied, changed, denied, changed]
+        for _ in range(4):
+            await pass_time(5)
+            b.unit.keeper.try_now()
+        assert [code for code, _ in refusals(b)] == ["access_denied", "identity_mismatch"]
+
+
+@simulated
+async def test_another_device_at_its_address_is_told_when_it_is_not_found_elsewhere(tmp_path: Path) -> None:
+    async with bench(tmp_path, ready=False, speaks=True) as b:
+        b.printer.refusal = AnotherDevice("That is another printer.")
+        await pass_time(5)
+        assert refusals(b) == []
+        b.unit.keeper.try_now()
+        await pass_time(5)
+        b.unit.keeper.try_now()
+        await pass_time(5)
+        assert refusals(b) == [("identity_mismatch", "That is another printer.")]
+
+
+@simulated
+async def test_a_printer_without_an_access_code_was_not_refused(tmp_path: Path) -> None:
+    async with bench(tmp_path, ready=False, speaks=True, access_code=None) as b:
+        await pass_time(60)
+        assert link(b.statuses()[-1])["has_access_right"] is False
+        assert refusals(b) == []
+
+
+@simulated
+async def test_a_printer_that_is_only_away_is_no_error(tmp_path: Path) -> None:
+    async with bench(tmp_path, speaks=True) as b:
+        await take_away(b)
+        await pass_time(100)
+        assert refusals(b) == []

@@ -84,7 +84,7 @@ class World:
             task.cancel()
         with suppress(asyncio.CancelledError):
             await asyncio.gather(*dead, return_exceptions=True)
-        self.supervisor.farm.units["left"].printer.fall_silent()
+        self.supervisor.farm.units["left"].printer.statuses.end()
         server = self.supervisor._control._server
         assert server is not None
         server.close()
@@ -653,7 +653,7 @@ async def test_a_printer_that_left_the_configuration_is_clean_when_it_comes_back
     config, world._config = world._config, replace(world._config, printers=())
     await world.begin()
     await asyncio.sleep(5)
-    assert world.ending() == "internal"
+    assert world.ending() == "unknown_printer"
     await world.end()
     world._config = config
     await world.begin()

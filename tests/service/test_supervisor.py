@@ -6,18 +6,20 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bambu_connector.config.tree import Printago
-from bambu_connector.errors import Unreachable
+from bambu_connector.config import Config
+from bambu_connector.config.tree import Printago, Status
+from bambu_connector.errors import ConfigError, Unreachable
 from bambu_connector.service.control import SOCKET_NAME
 from bambu_connector.service.notify import Notifier
 from bambu_connector.service.supervisor import Supervisor
 from tests.service.bench import FILE, URL, config_of, printer_config
-from tests.service.fakes import FakeClock, FakePrintago, FakePrinter, FakeWires, fake_journal
+from tests.service.fakes import FINGERPRINT, FakeClock, FakePrintago, FakePrinter, FakeWires, fake_journal
 from tests.simulated import simulated, until
 
 Fields = dict[str, Any]
@@ -56,6 +58,10 @@ class Service:
         wires.downloader.offers[URL] = FILE
         config = config_of(state_dir, map(printer_config, serials, identifiers), printago=PRINTAGO)
         clock = FakeClock()
+        self.config = self.held = config
+        self.wires = wires
+        self.changed: list[Config | ConfigError] = []
+        """What the next looks at the configuration find."""
         self.supervisor = Supervisor(
             config,
             wires,
@@ -63,9 +69,19 @@ class Service:
             journal=fake_journal(state_dir, clock),
             clock=clock,
             notifier=self.notifier,
+            reload=self.reload,
             last_resort=lambda: self.ended_at.append(asyncio.get_running_loop().time()),
         )
         self.running = asyncio.create_task(self.supervisor.run())
+
+    def reload(self, anew: bool = False) -> Config | None:
+        found = self.changed.pop(0) if self.changed else None
+        if found is None and anew:
+            return self.held
+        if isinstance(found, ConfigError):
+            raise found
+        self.held = found or self.held
+        return found
 
     async def until_up(self) -> None:
         """Wait until everything is connected and told."""
@@ -361,3 +377,129 @@ async def test_without_a_watchdog_nothing_is_told(tmp_path: Path) -> None:
     async with service(tmp_path) as s:
         await asyncio.sleep(151)
         assert s.notifier.count("WATCHDOG") == 0
+
+
+# -- a configuration that changes while the service runs ----------------------------------------------
+
+
+@simulated
+async def test_a_printer_that_is_new_in_the_configuration_is_connected_introduced_and_obeys(tmp_path: Path) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        new = FakePrinter(serial=RIGHT)
+        s.wires.printers[RIGHT] = new
+        s.changed = [replace(s.config, printers=(*s.config.printers, printer_config(RIGHT, "right")))]
+        await until(lambda: s.messages("pairing", "right"))
+        await until(lambda: new.is_connected and "bambu/right/commands" in s.broker.connections[-1].topics)
+        command = {"type": "movement_control", "action": "home", "parameters": {}}
+        await until(lambda: last_link(s, "right")["is_online"])
+        s.broker.send("bambu/right/commands", command)
+        await until(lambda: s.messages("success", "right"))
+        assert len(s.broker.connections) == 1
+        assert len(s.printers[0].connections) == 1
+        assert len(s.messages("pairing", "left")) == 1
+
+
+@simulated
+async def test_a_printer_that_is_gone_from_the_configuration_is_let_go_and_its_status_cleared(tmp_path: Path) -> None:
+    async with service(tmp_path, "left", "right") as s:
+        await s.until_up()
+        s.changed = [replace(s.config, printers=s.config.printers[:1])]
+        await until(lambda: s.broker.on("bambu/right/status")[-1].payload == b"")
+        assert s.broker.on("bambu/right/status")[-1].retain
+        assert not s.printers[1].is_connected
+        assert "bambu/right/commands" not in s.broker.connections[-1].topics
+        await asyncio.sleep(200)
+        assert s.broker.on("bambu/right/status")[-1].payload == b""
+
+
+@simulated
+async def test_a_configuration_that_cannot_be_used_is_told_and_the_one_before_holds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        s.changed = [ConfigError("connector.yaml:3: nonsense", "connector.yaml:4: more of it")]
+        await until(lambda: "more of it" in caplog.text)
+        assert "nonsense" in caplog.text
+        await asyncio.sleep(60)
+        assert s.printers[0].is_connected
+        assert caplog.text.count("more of it") == 1
+
+
+@simulated
+async def test_what_needs_a_restart_is_told_with_its_section(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        s.changed = [replace(s.config, status=Status(heartbeat=5), warnings=("mind the gap",))]
+        await until(lambda: "`status` was changed" in caplog.text)
+        assert "mind the gap" in caplog.text
+        assert "`printers`" not in caplog.text
+
+
+@simulated
+async def test_commands_that_the_broker_kept_for_a_printer_that_is_gone_are_wanted_no_more(tmp_path: Path) -> None:
+    async with service(tmp_path, "left", "right") as s:
+        await s.until_up()
+    async with service(tmp_path, "left") as s:
+        s.broker.unsubscribed.clear()
+        await s.until_up()
+        assert s.broker.unsubscribed == ["bambu/right/commands"]
+
+
+@simulated
+async def test_a_printer_that_comes_while_the_others_are_waited_for_costs_printago_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with service(tmp_path, "left", "other") as s:
+        for each in s.printers:
+            each.gate.close()
+        s.wires.printers["01P00A000000009"] = FakePrinter(serial="01P00A000000009")
+        await asyncio.sleep(0.5)
+        s.supervisor.farm.add(printer_config("01P00A000000009", "right"))
+        s.printers[0].gate.open()
+        await until(lambda: s.broker.connections and s.broker.connections[-1].topics, within=4)
+        assert "bug" not in caplog.text
+        s.printers[1].gate.open()
+        await until(lambda: s.messages("pairing", "right"))
+
+
+@simulated
+async def test_a_change_that_came_while_the_printer_was_on_trial_is_made_up_for(tmp_path: Path) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        renamed = replace(s.config.printers[0], name="Renamed")
+        with s.supervisor.farm.on_trial(LEFT):
+            s.changed = [replace(s.config, printers=(renamed,))]
+            await asyncio.sleep(10)
+            assert s.supervisor.farm.units["left"].name == "left"
+        await until(lambda: s.supervisor.farm.units["left"].name == "Renamed", within=5)
+        assert len(s.printers[0].connections) == 1
+        assert not s.supervisor.farm.is_behind
+
+
+@simulated
+async def test_a_service_that_ends_undoes_what_was_being_paired_first(tmp_path: Path) -> None:
+    async with service(tmp_path) as s:
+        await s.until_up()
+        new = FakePrinter(serial=RIGHT, faults=["silent"])
+        s.wires.printers[RIGHT] = new
+        reader, writer = await asyncio.open_unix_connection(tmp_path / SOCKET_NAME)
+        asked = {
+            "do": "pair",
+            "serial": RIGHT,
+            "host": "192.0.2.9",
+            "access_code": "11112222",
+            "fingerprint": FINGERPRINT,
+        }
+        writer.write(json.dumps(asked).encode() + b"\n")
+        await until(lambda: new.is_connected)
+        assert await s.stop() < 5
+        assert not new.is_connected
+        assert s.wires.registry.paired == {}
+        assert [each["data"]["outcome"] for each in s.messages("pairing", RIGHT)] == ["failed"]
+        said: Fields = {}
+        while "error" not in said:
+            said = json.loads(await reader.readline())
+        assert "being stopped" in said["error"]
+        writer.close()

@@ -229,3 +229,62 @@ async def test_goodbye_without_a_session_does_nothing(tmp_path: Path) -> None:
         s.broker.refusal = Unreachable("nobody")
         await s.uplink.say_goodbye(1.0)
         assert s.broker.published == []
+
+
+# -- printers that come and go ----------------------------------------------------------------------
+
+
+@simulated
+async def test_topics_come_and_go_on_the_session_that_there_is(tmp_path: Path) -> None:
+    async with station(tmp_path) as s:
+        await s.uplink.follow(Routes(frozenset({COMMANDS}), {"bambu/right/commands": "right"}))
+        assert s.broker.connections[0].topics == [COMMANDS, "bambu/right/commands"]
+        assert len(s.broker.connections) == 1
+        assert s.broker.connections[0].is_open
+
+
+@simulated
+async def test_topics_that_came_while_there_was_no_session_are_in_the_next(tmp_path: Path) -> None:
+    async with station(tmp_path) as s:
+        s.broker.connections[0].end(Unreachable("broken"))
+        await until(lambda: not s.uplink.is_connected)
+        await s.uplink.follow(Routes(frozenset({COMMANDS}), {"bambu/right/commands": "right"}))
+        await until(lambda: len(s.broker.connections) == 2 and s.uplink.is_connected)
+        await until(lambda: s.broker.connections[1].topics == [COMMANDS, "bambu/right/commands"])
+
+
+@simulated
+async def test_a_new_topic_that_is_refused_is_told_and_tried_again_on_another_session(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with station(tmp_path) as s:
+        s.broker.subscription_refusal = LinkError("not allowed")
+        await s.uplink.follow(Routes(frozenset({COMMANDS}), {"bambu/right/commands": "right"}))
+        assert "could not be told" in caplog.text
+        s.broker.subscription_refusal = None
+        await until(lambda: len(s.broker.connections) > 1 and "bambu/right/commands" in s.broker.connections[-1].topics)
+
+
+@simulated
+async def test_why_there_is_no_session_is_known_as_long_as_there_is_none(tmp_path: Path) -> None:
+    async with station(tmp_path) as s:
+        assert (s.uplink.error, s.uplink.protocol) == (None, "5")
+        s.broker.refusal = Unreachable("off")
+        s.broker.connections[0].end(Unreachable("broken"))
+        await until(lambda: isinstance(s.uplink.error, Unreachable))
+        assert s.uplink.protocol is None
+        s.broker.refusal = None
+        await until(lambda: s.uplink.is_connected and s.uplink.error is None)
+
+
+@simulated
+async def test_topics_that_come_while_the_broker_is_asked_for_the_first_are_wanted_too(tmp_path: Path) -> None:
+    async with station(tmp_path, up=False) as s:
+        await until(lambda: s.broker.connections, every=0.001)
+        assert s.broker.connections[0].topics == []
+        both = {"bambu/left/commands": "left", "bambu/right/commands": "right"}
+        await s.uplink.follow(Routes(frozenset({COMMANDS}), both))
+        await until(lambda: s.connected)
+        await asyncio.sleep(1)
+        assert sorted(s.broker.connections[0].topics) == [COMMANDS, *both]
+        assert len(s.broker.connections) == 1

@@ -60,7 +60,8 @@ def in_state(state: str, **changes: Any) -> Fields:
 def situation(report: Fields | None = None, traits: Traits = P1S, **changes: Any) -> Situation:
     """Return a situation that allows whatever the report allows."""
     view = View(ready() if report is None else report, traits)
-    return replace(Situation(traits=traits, connected=True, view=view, report_age=1.0), **changes)
+    now = Situation(traits=traits, connected=True, view=view, developer_mode=view.developer_mode, report_age=1.0)
+    return replace(now, **changes)
 
 
 def on(now: Situation, traits: Traits) -> Situation:
@@ -141,6 +142,7 @@ def any_situation(draw: st.DrawFn, /, **fixed: Any) -> Situation:
     traits = TRAITS[draw(st.sampled_from(Model))]
     found = Situation(
         traits=traits,
+        developer_mode=draw(st.sampled_from([None, True, False])),
         connected=draw(st.sampled_from([True, True, True, False])),
         view=draw(st.none() | any_report().map(lambda report: View(report, traits))),
         link_error=draw(

@@ -1,6 +1,7 @@
 """The guards table of the contract, row by row: every command in every state."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from bambu_connector.errors import (
     AccessDenied,
     ConnectorError,
+    DeveloperModeRequired,
     IdentityMismatch,
     LinkError,
     Mute,
@@ -145,6 +147,19 @@ def test_developer_mode_off_refuses_all_that_publish_print(name: str) -> None:
 @pytest.mark.parametrize("name", TABLE)
 def test_developer_mode_that_is_on_or_unknown_refuses_nothing(name: str, fun: object) -> None:
     assert code(name, allowing(name, fun=fun)) is None
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_developer_mode_that_was_learned_to_be_off_refuses_as_much_and_names_the_way(name: str) -> None:
+    now = replace(allowing(name, fun=None), developer_mode=False)
+    assert code(name, now) == (None if name in WITHOUT_PRINT else "developer_mode_required")
+    if name not in WITHOUT_PRINT:
+        with pytest.raises(DeveloperModeRequired, match=r"LAN Only Mode and then Developer Mode.* screen"):
+            ACTS[name](now)
+
+
+def test_what_was_known_of_developer_mode_in_the_last_session_does_not_hold_back_a_stop() -> None:
+    assert code("stop_print", situation(view=None, report_age=None, developer_mode=False)) is None
 
 
 @pytest.mark.parametrize(

@@ -15,5 +15,5 @@ def test_a_situation_cannot_be_changed() -> None:
 
 def test_what_is_not_known_allows_nothing_by_itself() -> None:
     now = Situation(traits=P1S, connected=False, view=None)
-    assert (now.report_age, now.link_error) == (None, None)
+    assert (now.report_age, now.link_error, now.developer_mode) == (None, None, None)
     assert not any((now.saw_home, now.job_under_way, now.start_out, now.start_unexplained))

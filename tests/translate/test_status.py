@@ -458,7 +458,7 @@ def test_a_writer_sees_every_single_field_that_changes(name: str) -> None:
 
     def written(told: Fields) -> Any:
         view = View(told, traits)
-        now = Situation(traits=traits, connected=True, view=view, report_age=0.0)
+        now = Situation(traits=traits, connected=True, view=view, developer_mode=view.developer_mode, report_age=0.0)
         return writer.write(now, LINK, NO_PROCESS, view)
 
     for key in sorted(report.keys() | {"fun", "aux", "3D", "ctt", "vir_slot", "device"}):
@@ -502,3 +502,13 @@ def test_no_number_of_a_report_is_more_than_every_reader_can_read(value: object)
     for report, traits in ((p1s(), P1S), (h2d(), H2D)):
         for path in places(report):
             orjson.dumps(status(replaced(report, path, value), traits))
+
+
+def test_a_developer_mode_that_was_learned_shows_at_once_in_what_can_be_done() -> None:
+    writer, view = StatusWriter(), View(p1s(), P1S)
+    for mode in (None, False, True):
+        now = Situation(traits=P1S, connected=True, view=view, developer_mode=mode, report_age=0.0)
+        data = writer.write(now, LINK, NO_PROCESS, view)
+        found = data["machines"][0]
+        assert found["connection_info"]["developer_mode"] is mode
+        assert found["state"]["can_print"] is data["process"]["can_process_job"] is (mode is not False)

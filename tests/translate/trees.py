@@ -114,7 +114,7 @@ def status(
 ) -> Tree:
     """Return the status of a connected printer that has just reported."""
     view = View(report, traits)
-    known = Situation(traits=traits, connected=True, view=view, report_age=0.0)
+    known = Situation(traits=traits, connected=True, view=view, developer_mode=view.developer_mode, report_age=0.0)
     return status_data(replace(known, **now), link, process, view)
 
 

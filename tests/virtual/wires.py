@@ -14,6 +14,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from bambu_connector.bambu.ssdp import GROUP, Announcement, parse_announcement
 from bambu_connector.secret import Secret
 from bambu_connector.virtual.report import Fields
 from bambu_connector.virtual.server import VirtualPrinter
@@ -133,3 +134,63 @@ class ImplicitFtps(ftplib.FTP_TLS):
             raise
         self.prot_p()
         self.voidcmd("TYPE I")
+
+
+class Ears:
+    """Hears what is sent to a UDP port at one address of this machine; 0.0.0.0 is all, and the group as well."""
+
+    def __init__(self, port: int, at: str = "0.0.0.0", *, interface: str = "127.0.0.1") -> None:
+        self.heard: list[tuple[bytes, str]] = []
+        """What came, and from which address."""
+        self.port = port
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(interface))
+        self._socket.setblocking(False)
+        self._socket.bind((at, port))
+        if at in ("0.0.0.0", GROUP):
+            joined = socket.inet_aton(GROUP) + socket.inet_aton(interface)
+            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, joined)
+
+    async def __aenter__(self) -> Self:
+        asyncio.get_running_loop().add_reader(self._socket, self._hear)
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        asyncio.get_running_loop().remove_reader(self._socket)
+        self._socket.close()
+
+    def _hear(self) -> None:
+        datagram, (source, _) = self._socket.recvfrom(65536)
+        self.heard.append((datagram, source))
+
+    def say(self, datagram: bytes, host: str, port: int | None = None) -> None:
+        self._socket.sendto(datagram, (host, port or self.port))
+
+    def announcements(self) -> list[Announcement]:
+        """Return what was announced, oldest first."""
+        found = [parse_announcement(datagram, source) for datagram, source in self.heard]
+        return [each for each in found if each is not None]
+
+
+def free_udp_port() -> int:
+    """Return a UDP port that nobody has just now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("0.0.0.0", 0))
+        return int(sock.getsockname()[1])
+
+
+async def certificate_of(host: str, port: int, *, ciphers: str | None = None) -> bytes:
+    """Return the certificate, in DER, that somebody shows."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if ciphers:
+        context.set_ciphers(ciphers)
+    _, writer = await asyncio.open_connection(host, port, ssl=context)
+    try:
+        der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        assert isinstance(der, bytes)
+        return der
+    finally:
+        writer.transport.abort()

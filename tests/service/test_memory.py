@@ -15,11 +15,11 @@ from tests.simulated import simulated, until
 async def test_the_first_certificate_is_pinned_once_and_before_anything_is_sent(tmp_path: Path) -> None:
     async with bench(tmp_path, ready=False) as b:
         await until(lambda: b.printer.is_connected)
-        assert b.wires.pins.pinned == {b.printer.serial: FINGERPRINT}
+        assert b.wires.memory.pinned == {b.printer.serial: FINGERPRINT}
         b.printer.drop()
         await until(lambda: len(b.printer.connections) == 2)
         await pass_time(1)
-        assert b.wires.pins.pinned == {b.printer.serial: FINGERPRINT}
+        assert b.wires.memory.pinned == {b.printer.serial: FINGERPRINT}
 
 
 @pytest.mark.parametrize(("fingerprint", "verified"), [(None, True), (FINGERPRINT, False)])
@@ -28,7 +28,7 @@ async def test_what_was_not_proven_is_not_pinned(tmp_path: Path, fingerprint: st
     printer = FakePrinter()
     printer.fingerprint, printer.verified = fingerprint, verified
     async with bench(tmp_path, printers=[printer]) as b:
-        assert b.wires.pins.pinned == {}
+        assert b.wires.memory.pinned == {}
 
 
 @simulated
@@ -36,7 +36,7 @@ async def test_a_pin_that_cannot_be_remembered_leaves_no_session(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with bench(tmp_path, ready=False) as b:
-        b.wires.pins.failure = ConfigError("The disk is full.")
+        b.wires.memory.failure = ConfigError("The disk is full.")
         await pass_time(300)
         assert not b.unit.printer.is_connected
         await until(lambda: not b.printer.is_connected, within=1)
@@ -46,9 +46,9 @@ async def test_a_pin_that_cannot_be_remembered_leaves_no_session(
         assert "The disk is full. Make room" in refused.data["error"]
         assert "bug" not in caplog.text
         assert len([each for each in caplog.records if "The disk is full" in each.message]) == 2  # it, and the answer
-        b.wires.pins.failure = None
+        b.wires.memory.failure = None
         await until(lambda: b.unit.printer.view is not None, within=1.25 * LONGEST_S + 1)
-        assert b.wires.pins.pinned
+        assert b.wires.memory.pinned
 
 
 @simulated
