@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import socket
 from collections.abc import Callable
 
 from bambu_connector.errors import AccessDenied, HungUp, LinkError, Mute, TooManyClients, Unreachable
@@ -21,11 +22,19 @@ log = logging.getLogger(__name__)
 class PrinterMqttConnection:
     """One session with one printer, subscribed to its reports."""
 
-    def __init__(self, session: MqttConnection, serial: str, fingerprint: str | None, verified: bool) -> None:
+    def __init__(
+        self, session: MqttConnection, serial: str, *, address: str | None, fingerprint: str | None, verified: bool
+    ) -> None:
         self._session = session
         self._request_topic = f"device/{serial}/request"
+        self._address = address
         self._fingerprint = fingerprint
         self._verified = verified
+
+    @property
+    def address(self) -> str | None:
+        """The address that a host name turned out to mean, None where the connection is gone already."""
+        return self._address
 
     @property
     def fingerprint(self) -> str | None:
@@ -82,6 +91,7 @@ class PrinterMqtt:
                 log.debug("%s sends a report of %d bytes or more; it is ignored", self._serial, len(delivery.payload))
 
         sock = await self._dialer.dial(self._host, self._port, PrinterTls(self._trust))
+        address = _peer_of(sock)
         fingerprint = sock.fingerprint if isinstance(sock, PrinterSocket) else None
         try:
             session = await MqttConnection.open(sock, f"{self._host}:{self._port}", login, take)
@@ -109,4 +119,13 @@ class PrinterMqtt:
         except BaseException:
             session.abort()
             raise
-        return PrinterMqttConnection(session, self._serial, fingerprint, self._trust.verify)
+        return PrinterMqttConnection(
+            session, self._serial, address=address, fingerprint=fingerprint, verified=self._trust.verify
+        )
+
+
+def _peer_of(sock: socket.socket) -> str | None:
+    try:
+        return str(sock.getpeername()[0])
+    except OSError:
+        return None

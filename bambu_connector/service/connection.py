@@ -79,7 +79,7 @@ class Keeper:
         printer, now = self._printer, self._printer.clock.monotonic()
         self._is_back = self._is_back or (not news and now - self._heard_at >= SILENT_S)
         self._heard_at = now
-        if printer.is_connected and place != self._whereabouts.current and (printer.report_age or 0.0) > _QUIET_S:
+        if printer.is_connected and self._whereabouts.is_elsewhere(place) and (printer.report_age or 0.0) > _QUIET_S:
             printer.suspect()  # it may have moved, and left us a connection that is up and leads nowhere
         if printer.is_connected or place == self._denied_at:
             return
@@ -180,7 +180,7 @@ class Keeper:
                 await self._pin(connection)
             except ConfigError as error:
                 return self._unpinned(error)
-            self._found(place)
+            self._found(place, connection.address)
             printer.rebuild = asyncio.get_running_loop().create_future()
             printer.session_opened(connection)
             over = await self._until_over(connection, printer.rebuild)
@@ -206,10 +206,10 @@ class Keeper:
         printer.session_closed(error, retrying=error.retryable)
         return error
 
-    def _found(self, place: str) -> None:
+    def _found(self, place: str, address: str | None) -> None:
         """The printer proved to be itself at a place: note it, and tell if it is not where it was."""
         printer = self._printer
-        before = self._whereabouts.proved(place)
+        before = self._whereabouts.proved(place, address)
         printer.found_at(place)
         self._denied_at = None
         if before is not None:

@@ -40,7 +40,7 @@ class Neighbours:
             self._heard.popitem(last=False)
         unit = self._units.get(announcement.serial)
         if unit is not None:
-            if announcement.host == unit.whereabouts.current:
+            if not unit.whereabouts.is_elsewhere(announcement.host):
                 unit.printer.announced(announcement.model_code)
             if unit.may_be_followed():
                 unit.keeper.heard(announcement.host)

@@ -45,6 +45,10 @@ class PrinterConnection(Protocol):
         """`sha256:<hex>` of the certificate that the printer showed."""
 
     @property
+    def address(self) -> str | None:
+        """The address that it leads to, where that is known."""
+
+    @property
     def verified(self) -> bool:
         """Whether the identity was checked (false only with `tls: {verify: false}`)."""
 

@@ -16,6 +16,8 @@ class Whereabouts:
         self._remembered = remembered
         self._announced: str | None = None
         self._worked: str | None = None
+        self._address: str | None = None
+        """What the place that worked is by number, where it is a host name."""
         self._failed: set[str] = set()
         self._was_misled = False
 
@@ -42,6 +44,10 @@ class Whereabouts:
             self._failed.difference_update(places)
         return next((each for each in places if each not in self._failed), None)
 
+    def is_elsewhere(self, place: str) -> bool:
+        """Say whether a place is not the one that worked last."""
+        return place not in {self.current, self._address}
+
     def is_only_announced(self, place: str) -> bool:
         """Say whether nothing but an announcement, which anybody can send, speaks for a place."""
         return place not in (self._worked, self._configured, self._remembered)
@@ -54,10 +60,13 @@ class Whereabouts:
             self._announced = None
             self._failed.discard(place)
 
-    def proved(self, place: str) -> str | None:
-        """The printer proved to be itself there; return where it was supposed to be if that is another place."""
+    def proved(self, place: str, address: str | None = None) -> str | None:
+        """The printer proved to be itself there; return where it was supposed to be if that is another place.
+
+        `address` is what a host name turned out to mean.
+        """
         before = self._worked or self._remembered or self._configured
-        self._worked = place
+        self._worked, self._address = place, address
         self._failed.clear()
         return None if before in {None, place} else before
 
@@ -71,6 +80,8 @@ class Whereabouts:
 
     def announced(self, place: str) -> bool:
         """Somebody says that the printer is there; return whether that is news."""
+        if place == self._address:
+            return False
         news = place not in self.places()
         if place != self._announced:
             self._failed.discard(self._announced or "")  # announcements of strangers must not pile up
@@ -83,4 +94,4 @@ class Whereabouts:
         self._configured = place
         self._failed.clear()
         if place is not None:
-            self._worked = self._remembered = self._announced = None
+            self._worked = self._address = self._remembered = self._announced = None

@@ -242,6 +242,7 @@ class FakePrinterConnection:
         self._on_report = on_report
         self._why: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self.fingerprint: str | None = printer.fingerprint
+        self.address: str | None = printer.address
         self.verified = printer.verified
 
     @property
@@ -306,6 +307,7 @@ class FakePrinter:
         self.attempts: list[float] = []
         self.gate = Gate()
         self.fingerprint: str | None = FINGERPRINT
+        self.address: str | None = None
         self.verified = True
         self.withholds: Callable[[Fields], bool] = lambda _message: False
         """Which of its messages get lost."""

@@ -354,3 +354,22 @@ async def test_of_which_model_it_is_is_believed_from_where_it_proved_to_be(
         await until(lambda: b.wires.heard.is_open)
         b.wires.heard.announce(unknown.serial, host)
         assert (b.unit.printer.model is Model.P1S) is believed
+
+
+@simulated
+async def test_a_printer_with_a_host_name_did_not_move_when_it_announces_its_number(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    printer = FakePrinter()
+    printer.address = OLD
+    async with bench(tmp_path, printers=[printer], host="left.lan") as b:
+        await until(lambda: b.wires.heard.is_open)
+        for _ in range(3):
+            b.wires.heard.announce(printer.serial, OLD)
+            printer.drop()
+            await until(lambda: not b.unit.printer.is_connected)
+            await b.until_ready()
+        assert set(hosts(b)) == {"left.lan"}
+        assert "moved" not in caplog.text
+        assert b.wires.memory.places == {}
