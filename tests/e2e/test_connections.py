@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import bambu_connector.virtual.server
@@ -470,6 +471,8 @@ def test_a_printer_that_comes_and_goes_a_hundred_times_leaves_nothing_behind(wor
         def descriptors() -> int:
             return len(list(Path(f"/proc/{bench.service.child.pid}/fd").iterdir()))
 
+        process = psutil.Process(bench.service.child.pid)
+        wait_until("it listens to announcements", lambda: len(process.net_connections(kind="udp")) >= 3)
         before = descriptors()
         for number in range(100):
             connects = printer.virtual.connects

@@ -14,6 +14,7 @@ import pytest
 from bambu_connector.bambu.ssdp import GROUP, Announcement, announce, answer, is_search
 from bambu_connector.links.discovery import Discovery
 from bambu_connector.links.interfaces import Interface
+from tests.logged import logged_here
 
 LOOPBACK = Interface("lo", 1, IPv4Address("127.0.0.1"), IPv4Network("127.0.0.0/8"))
 ELSEWHERE = Interface("gone0", 999, IPv4Address("198.51.100.7"), IPv4Network("198.51.100.0/24"))
@@ -206,7 +207,7 @@ def test_a_network_that_is_not_there_is_nothing_to_tell_of(
 
     with caplog.at_level(logging.INFO):
         asyncio.run(main())
-    assert caplog.records == []
+    assert logged_here(caplog) == []
 
 
 def test_garbage_is_ignored_without_a_word_above_debug(
@@ -227,7 +228,7 @@ def test_garbage_is_ignored_without_a_word_above_debug(
 
     with caplog.at_level(logging.INFO):
         asyncio.run(main())
-    assert caplog.records == []
+    assert logged_here(caplog) == []
 
 
 def test_a_port_that_somebody_has_for_himself_is_told_and_the_other_one_works(ports: tuple[int, int]) -> None:

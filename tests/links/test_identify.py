@@ -16,6 +16,7 @@ from bambu_connector.links.certificate import fingerprint_of
 from bambu_connector.links.dial import Dialer
 from bambu_connector.links.identify import Identified, Identifier, ProbePorts
 from bambu_connector.virtual.pki import Authority
+from tests.logged import logged_here
 from tests.servers.process import free_port
 from tests.servers.silent import ScriptedPeer, SilentPeer
 
@@ -142,7 +143,7 @@ def test_nonsense_from_the_detect_port_spoils_nothing(
     with SilentPeer(pem) as broker, ScriptedPeer(None, [answer]) as strange, caplog.at_level("INFO"):
         found = with_identifier(identified, mqtt=broker.port, detect=strange.port, detect_timeout_s=1.0)
     assert (found.serial, found.detected) == (SERIAL, None)
-    assert caplog.records == []
+    assert logged_here(caplog) == []
 
 
 def test_a_device_that_contradicts_its_certificate_is_no_printer(pem: Path) -> None:

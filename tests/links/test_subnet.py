@@ -12,6 +12,7 @@ from bambu_connector.links.dial import Dialer
 from bambu_connector.links.identify import Identified, Identifier, ProbePorts
 from bambu_connector.links.subnet import addresses_of, networks_of, scan
 from bambu_connector.virtual.pki import Authority
+from tests.logged import logged_here
 from tests.servers.process import free_port
 from tests.servers.silent import SilentPeer
 
@@ -59,7 +60,7 @@ def test_every_printer_of_the_ranges_is_found_and_everything_else_passed_over(
     assert {each.host: each.serial for each in found} == {
         host: name for host, name in named.items() if name and name != "localhost"
     }
-    assert caplog.records == []
+    assert logged_here(caplog) == []
 
 
 def test_no_more_than_so_many_addresses_are_asked_at_once() -> None:

@@ -26,6 +26,7 @@ from bambu_connector.errors import (
 from bambu_connector.secret import Secret
 from bambu_connector.service.backoff import LONGEST_S, REFUSED_S
 from bambu_connector.service.changes import BURST
+from tests.logged import logged_here
 from tests.service.bench import DOWNLOAD, HOME, START, URL, bench, pass_time
 from tests.service.fakes import FakePrinter, FakePrinterConnection, is_report
 from tests.service.test_supervisor import service
@@ -34,11 +35,6 @@ from tests.simulated import simulated, until
 
 def gaps(printer: FakePrinter) -> list[float]:
     return [after - before for before, after in pairwise(printer.attempts)]
-
-
-def ours(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """Return what the service said; printers of other tests may still be speaking, in a thread of their own."""
-    return [each for each in caplog.records if not each.name.startswith("bambu_connector.virtual")]
 
 
 @pytest.mark.parametrize("error", [Unreachable("off"), TooManyClients("full"), NotAPrinter("a toaster")])
@@ -217,7 +213,7 @@ async def test_a_printer_that_comes_and_goes_a_hundred_times_leaves_nothing_behi
         assert events == (["Connected", "Disconnected"] * len(events))[: len(events)]
         assert events[-1] == "Connected"
         assert (await b.ask(HOME)).code == "success"
-        assert len(ours(caplog)) <= 3 * BURST + 2  # gone, why it stays away, back; and the first contact
+        assert len(logged_here(caplog)) <= 3 * BURST + 2  # gone, why it stays away, back; and the first contact
 
 
 # -- long trouble -------------------------------------------------------------------------------
@@ -292,7 +288,7 @@ async def test_hours_of_one_trouble_are_a_quiet_log_and_no_storm(
         b.printer.drop()
         began, before = b.clock.monotonic(), len(b.printer.attempts)
         await pass_time(hours * HOUR_S)
-        told = [each.getMessage() for each in ours(caplog)]
+        told = [each.getMessage() for each in logged_here(caplog)]
         assert 1 <= len(told) <= lines, told
         attempts = [each - began for each in b.printer.attempts[before:]]
         by_hour = Counter(int(each // HOUR_S) for each in attempts)

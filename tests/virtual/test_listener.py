@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from bambu_connector.virtual.listener import Listener
+from tests.logged import logged_here
 from tests.virtual.wires import run, until
 
 
@@ -61,4 +62,4 @@ def test_a_client_that_goes_away_is_no_news(caplog: pytest.LogCaptureFixture) ->
         await listener.close()
 
     run(test())
-    assert caplog.records == []
+    assert logged_here(caplog) == []
