@@ -230,10 +230,11 @@ class Cable:
                 await self._hold(way, came, len(data))
                 if not data:
                     return End.FIN
-                if way.limit is not None and passed + len(data) >= way.limit:
-                    await self._loop.sock_sendall(sink, data[: max(0, way.limit - passed)])
-                    way.passed += max(0, way.limit - passed)
-                    return way.ending
+                limit, ending = way.limit, way.ending  # a test may change them at any moment
+                if limit is not None and passed + len(data) >= limit:
+                    await self._loop.sock_sendall(sink, data[: max(0, limit - passed)])
+                    way.passed += max(0, limit - passed)
+                    return ending
                 await self._loop.sock_sendall(sink, data)
                 passed += len(data)
                 way.passed += len(data)
