@@ -244,8 +244,9 @@ class Cable:
             await _cancelled(reading)
 
     async def _hold(self, way: Way, came: float, size: int) -> None:
-        if way.bytes_per_s is not None:
-            await asyncio.sleep(size / way.bytes_per_s)
+        pace = way.bytes_per_s
+        if pace is not None:
+            await asyncio.sleep(size / pace)
         while way.is_stalled or (left := came + way.delay_s - time.monotonic()) > 0:  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(_LOOK_S if way.is_stalled else min(left, _LOOK_S * 5))
 
