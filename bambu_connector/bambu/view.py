@@ -350,6 +350,15 @@ class View:
         return None if fitted is None else fitted == "1"
 
     @property
+    def live_view_is_off(self) -> bool | None:
+        """Whether LAN Only Liveview is switched off at the printer (reference 11.2)."""
+        ipcam = fields(self.report.get("ipcam"))
+        local = text(fields(ipcam.get("liveview")).get("local"))
+        if local is None and self.camera_available is None:
+            return None
+        return local == "disabled" or (self.camera_kind is CameraKind.RTSPS and self.camera_available is False)
+
+    @property
     def camera_recording(self) -> bool | None:
         """`ipcam_record`."""
         return switched(fields(self.report.get("ipcam")).get("ipcam_record"))

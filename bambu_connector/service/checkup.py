@@ -5,11 +5,10 @@ While the service's session is up it is the evidence, so that looking costs the 
 
 from collections.abc import AsyncIterator
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 from bambu_connector.bambu.menus import developer_mode_advice, network_page
 from bambu_connector.bambu.models import CameraKind
-from bambu_connector.bambu.view import View
 from bambu_connector.config import PrinterConfig
 from bambu_connector.errors import (
     AccessDenied,
@@ -171,7 +170,7 @@ class Checkup:
         if self._printer.view is None:
             raise NotJudged("because it is not known whether it is printing")
         try:
-            await try_upload(self._unit.shelf)
+            await try_upload(self._unit.shelf, self._unit.downloads)
         except (StorageMissing, StorageFull) as refusal:
             self._refusal = refusal
             raise
@@ -198,7 +197,7 @@ class Checkup:
         if view.camera_kind is None:  # where others have their camera it may have a file service
             raise NotJudged("because it is not known what kind of camera this model has")
         is_stream = view.camera_kind is CameraKind.RTSPS
-        if _live_view_is_off(view):
+        if view.live_view_is_off:
             return (
                 "LAN Only Liveview is switched off at the printer",
                 f"Switch on LAN Only Liveview, {network_page(self._printer.traits)}.",
@@ -230,11 +229,3 @@ def _bars(step: str, error: ConnectorError) -> str | None:
     if step == "login" and isinstance(error, AccessDenied):
         return "because the access code is not accepted"
     return _GROUNDS.get(step)
-
-
-def _live_view_is_off(view: View) -> bool:
-    found = view.report.get("ipcam")
-    ipcam: dict[str, Any] = found if isinstance(found, dict) else {}
-    live = ipcam.get("liveview")
-    is_off = isinstance(live, dict) and live.get("local") == "disabled"
-    return is_off or (view.camera_kind is CameraKind.RTSPS and ipcam.get("rtsp_url") == "disable")

@@ -6,11 +6,12 @@ that the farm keeps with the printer: none is made to look.
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from bambu_connector.bambu.menus import developer_mode_advice, network_page
 from bambu_connector.bambu.models import CameraKind, Model
 from bambu_connector.bambu.view import View
+from bambu_connector.config import Ports
 from bambu_connector.errors import (
     AccessDenied,
     AnotherDevice,
@@ -96,7 +97,7 @@ class Proving:
             raise self._explained(error) from error
         view = self._printer.view or self._printer.shown
         yield _storage(view)
-        yield _camera(view)
+        yield _camera(view, self._unit.config.ports)
         yield self._developer_mode()
 
     # -- what must be ----------------------------------------------------------------------------
@@ -220,21 +221,17 @@ def _storage(view: View) -> Finding:
     return _finding("storage", "skipped", "not known: the printer does not say")
 
 
-def _camera(view: View) -> Finding:
+def _camera(view: View, ports: Ports) -> Finding:
     kind = view.camera_kind
     if kind is None:
         return _finding("camera", "skipped", "not known: no camera is known of this model")
-    found = view.report.get("ipcam")
-    ipcam: dict[str, Any] = found if isinstance(found, dict) else {}
-    liveview = ipcam.get("liveview")
-    local = liveview.get("local") if isinstance(liveview, dict) else None
     stream = kind is CameraKind.RTSPS
-    if local == "disabled" or (stream and ipcam.get("rtsp_url") == "disable"):
+    if view.live_view_is_off:
         advice = f"Switch on LAN Only Liveview, {network_page(view.traits)}."
         return _warning("camera", f"{kind.value}, and switched off at the printer", advice)
     if not stream and view.camera_available is False:
         return _finding("camera", "skipped", "the printer says that it has none")
-    return _ok("camera", f"{kind.value}, on port {'322' if stream else '6000'}")
+    return _ok("camera", f"{kind.value}, on port {ports.rtsps if stream else ports.camera}")
 
 
 def _finding(step: str, outcome: Outcome, told: str, seconds: float | None = None) -> Finding:

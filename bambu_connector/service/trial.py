@@ -31,8 +31,8 @@ async def count_files(shelf: Shelf) -> int:
         return len(await _within(LIST_S, shelf.storage.list_folder("/")))
 
 
-async def try_upload(shelf: Shelf) -> None:
-    """Store a small file and remove it; what cannot be removed at once is, later, by the shelf.
+async def try_upload(shelf: Shelf, folder: Path) -> None:
+    """Store a small file, made in `folder`, and remove it; what cannot be removed at once is, later, by the shelf.
 
     Raises UploadFailed, StorageMissing, StorageFull, TimedOut, LinkError.
     """
@@ -40,7 +40,7 @@ async def try_upload(shelf: Shelf) -> None:
     async with shelf.turn:
         storage = shelf.storage
         try:
-            await _within(UPLOAD_S, _put(storage, name))
+            await _within(UPLOAD_S, _put(storage, name, folder))
         except (StorageMissing, AccessDenied, IdentityMismatch):
             raise  # nothing can be there
         except BaseException:
@@ -57,18 +57,14 @@ async def try_upload(shelf: Shelf) -> None:
             ) from error
 
 
-async def _put(storage: PrinterStorage, name: str) -> None:
+async def _put(storage: PrinterStorage, name: str, folder: Path) -> None:
     try:
-        with tempfile.TemporaryDirectory(prefix="bambu-connector-") as folder:
-            await storage.put(_written(Path(folder)), name, lambda _done, _total: None)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix="trial-") as source:
+            source.write(_CONTENT)
+            source.flush()
+            await storage.put(Path(source.name), name, lambda _done, _total: None)
     except OSError as error:
         raise UploadFailed(f"no file can be written on this computer to try with: {error.strerror}") from error
-
-
-def _written(folder: Path) -> Path:
-    source = folder / "test.txt"
-    source.write_bytes(_CONTENT)
-    return source
 
 
 async def _within(seconds: float, work: Awaitable[T]) -> T:

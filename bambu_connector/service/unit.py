@@ -49,6 +49,8 @@ class Unit:
     whereabouts: Whereabouts
     tasks: Tasks
     memory: Memory
+    downloads: Path
+    """Where files are on this machine while they are on their way."""
     is_on_trial: bool = False
     speaks: bool = False
 
@@ -184,7 +186,7 @@ def make_unit(config: PrinterConfig, around: Surroundings) -> Unit:
         lambda: missing_of(unit.config),
     )
     desk = Desk(printer, jobs, shelf, tasks.run)
-    unit = Unit(config, printer, keeper, jobs, desk, shelf, whereabouts, tasks, wires.memory)
+    unit = Unit(config, printer, keeper, jobs, desk, shelf, whereabouts, tasks, wires.memory, around.downloads)
     printer.is_heard = lambda: not unit.is_on_trial
     return unit
 

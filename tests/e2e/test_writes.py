@@ -3,6 +3,7 @@
 `strace` sees every system call, also of libraries and threads, where a hook in Python sees Python's.
 """
 
+import json
 import os
 import re
 import signal
@@ -116,13 +117,15 @@ def test_the_service_writes_below_its_state_directory_and_starts_nothing(worksho
 
 
 def work(bench: Bench) -> None:
-    """Do what writes: a job with a download, a download that fails, a pinned printer, a session that breaks."""
+    """Do what writes: a download, one that fails, a doctor's file, a pinned printer, a session that breaks."""
     left = bench["left"]
     url = bench.serve("..%2F..%2Fup.gcode.3mf", sliced(seed=90))
     bench.succeed(left, "printer_control/start_print_bbl", {"url": url, "file_name": "../../../tmp/evil.gcode.3mf"})
     bench.cloud.hear_event("left", "PrintDone", timeout_s=40)
     bad = bench.serve("bad.gcode.3mf", b"no zip")
     assert bench.ask(left, "printer_control/download_gcode", {"url": bad, "file_name": "/etc/x"}).answer.kind == "error"
+    found = json.loads(bench.service.cli("doctor", "left", "--json").stdout)["printers"]["left"]
+    assert [each["outcome"] for each in found if each["step"] == "upload"] == ["ok"], found
     assert left.cable is not None
     since = bench.cloud.mark()
     left.cable.unplug()
@@ -136,6 +139,7 @@ COMMANDS: Final = (
     ("send", "alone", "movement_control/home"),
     ("printers", "--json"),
     ("check",),
+    ("discover", "--timeout", "1", "--json"),
     ("--help",),
 )
 
