@@ -11,8 +11,8 @@ from bambu_connector.config import document
 from bambu_connector.config.document import MAX_BYTES, Node, Null, Plain, Unreadable, parse, plain, shown
 from bambu_connector.errors import ConfigError
 from bambu_connector.registry.entries import Paired, Unsound, clean, mapping, read_entry, written_entry
-from bambu_connector.registry.state_file import Stamp, alone, put, read, stamp_of
 from bambu_connector.sealing import Sealer
+from bambu_connector.state_file import Stamp, alone, put, read, stamp_of
 
 _FILE: Final = "printers.yaml"
 _KEY: Final = "secret.key"

@@ -12,11 +12,12 @@ from typing import Final
 
 import pytest
 
+from bambu_connector import state_file
 from bambu_connector.errors import ConfigError
-from bambu_connector.registry import Paired, Registry, state_file
-from bambu_connector.registry.state_file import alone, put, read, stamp_of
+from bambu_connector.registry import Paired, Registry
+from bambu_connector.state_file import alone, put, read, stamp_of
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[1]
 SERIAL: Final = "030120000000007"
 
 
