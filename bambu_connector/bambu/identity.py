@@ -9,7 +9,9 @@ from typing import Final, Literal
 Connection = Literal["lan", "cloud"]
 """Whether a printer takes its orders from the LAN only, or from its maker's cloud."""
 
-_SERIAL: Final = re.compile(r"[0-9A-Za-z]{10,20}")
+SERIAL: Final = re.compile(r"[0-9A-Z]{10,20}")
+"""What a serial looks like: 15 characters on all known models, and nobody says that it must be."""
+_SERIAL_IN_ANY_CASE: Final = re.compile(SERIAL.pattern, re.IGNORECASE | re.ASCII)
 _MODEL_CODE: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z ._-]{0,39}")  # the longest known one is 3DPrinter-X1-Carbon
 _FIRMWARE: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}")
 _MAX_NAME: Final = 64  # characters; the printers' own screens allow 32
@@ -17,7 +19,7 @@ _MAX_NAME: Final = 64  # characters; the printers' own screens allow 32
 
 def serial_in(text: str | None) -> str | None:
     """Return the serial that `text` is, in upper case."""
-    found = _matched(_SERIAL, text.strip()) if text else None
+    found = _matched(_SERIAL_IN_ANY_CASE, text.strip()) if text else None
     return found.upper() if found else None  # afterwards: other alphabets have letters whose capitals are Latin
 
 

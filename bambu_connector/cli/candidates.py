@@ -11,13 +11,12 @@ from ipaddress import IPv4Address
 from types import MappingProxyType
 from typing import Final
 
-from bambu_connector.bambu.identity import Connection
+from bambu_connector.bambu.identity import SERIAL, Connection
 from bambu_connector.cli.output import legible
 from bambu_connector.errors import UsageError
 from bambu_connector.secret import Secret
 
 PORT_NAMES: Final = ("mqtt", "ftps", "camera", "rtsps")
-_SERIAL: Final = re.compile(r"[0-9A-Z]{10,20}")
 _HOST: Final = re.compile(r"[0-9A-Za-z_.:%-]{1,253}")
 _IPV4: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 _MEANT_AS_IPV4: Final = re.compile(r"[0-9]+(?:\.[0-9]*)+")
@@ -67,10 +66,10 @@ class Candidate:
 
 def serial_of(text: str) -> str | None:
     """Return the serial that `text` is, None when it is something else: an address has dots, colons or a name."""
-    if _SERIAL.fullmatch(text) and any(each.isdigit() for each in text):
+    if SERIAL.fullmatch(text) and any(each.isdigit() for each in text):
         return text
     upper = text.upper()
-    return upper if text.isascii() and text[:1].isdigit() and _SERIAL.fullmatch(upper) else None
+    return upper if text.isascii() and text[:1].isdigit() and SERIAL.fullmatch(upper) else None
 
 
 def target_of(text: str) -> tuple[str | None, str | None]:

@@ -1,15 +1,14 @@
 """The entries of `printers:`."""
 
-import re
 from typing import Final
 
+from bambu_connector.bambu.identity import SERIAL
 from bambu_connector.bambu.models import model_named
 from bambu_connector.config import names
 from bambu_connector.config.document import shown
 from bambu_connector.config.reading import Section, closing
 from bambu_connector.config.tree import Ports, PrinterConfig, PrinterTls, Quirks
 
-_SERIAL: Final = re.compile(r"[0-9A-Z]{10,20}")
 _SIGNS: Final = {"1": 1, "+1": 1, "-1": -1}
 
 
@@ -43,9 +42,9 @@ def _printer(entry: Section) -> PrinterConfig:
 
 def _serial(entry: Section) -> str:
     serial = entry.required_text("serial")
-    if not serial or _SERIAL.fullmatch(serial):
+    if not serial or SERIAL.fullmatch(serial):
         return serial
-    if _SERIAL.fullmatch(serial.upper()):
+    if SERIAL.fullmatch(serial.upper()):
         entry.problem("serial", f"a serial is written in upper case: {shown(serial.upper())}")
     else:
         entry.problem(

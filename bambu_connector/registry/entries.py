@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
+from bambu_connector.bambu.identity import SERIAL
 from bambu_connector.config import Ports, document
 from bambu_connector.config.document import Node, Plain, plain, shown
 from bambu_connector.errors import ConfigError
@@ -13,7 +14,6 @@ from bambu_connector.secret import Secret
 
 _SEALED: Final = "sealed:"
 _USUAL_PORTS: Final = Ports()
-_SERIAL: Final = re.compile(r"[0-9A-Z]{10,20}")
 _PORT: Final = re.compile(r"0*[1-9][0-9]{0,4}")
 _TRUTHS: Final = {"true": True, "false": False}
 # The keys that are text, and what they must look like. A name may be whatever its owner gave the printer.
@@ -62,7 +62,7 @@ _KNOWN: Final = frozenset(field.name for field in fields(Paired)) - {"serial", "
 
 def read_entry(serial: str, line: int, node: Node, sealer: Sealer) -> Paired:
     """Return what an entry says; an access code that cannot be opened is None."""
-    if not _SERIAL.fullmatch(serial):
+    if not SERIAL.fullmatch(serial):
         raise Unsound(line, f"`{shown(serial)}` is no serial")
     entry = plain(node)
     if not isinstance(entry, dict):
@@ -147,7 +147,7 @@ def written_entry(paired: Paired, before: Paired | None, standing: Mapping[str, 
 
 def clean(paired: Paired) -> Paired:
     """Return it without what is no text in any file: the halves of characters that undecodable bytes leave."""
-    if not _SERIAL.fullmatch(paired.serial):
+    if not SERIAL.fullmatch(paired.serial):
         raise ConfigError(f"`{shown(paired.serial)}` is no serial, so nothing can be stored about it")
     texts: _Tree = {key: value for key in _TEXTS if isinstance(value := getattr(paired, key), str)}
     return replace(paired, **{key: value.encode("utf-8", "replace").decode() for key, value in texts.items()})

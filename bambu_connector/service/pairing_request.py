@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from bambu_connector.bambu.identity import SERIAL
 from bambu_connector.bambu.models import model_named
 from bambu_connector.config import Ports, PrinterConfig, PrinterTls
 from bambu_connector.errors import IdentityMismatch, UsageError
 from bambu_connector.secret import Secret
 
-_SERIAL: Final = re.compile(r"[0-9A-Z]{10,20}")
 # What moves a cursor or turns a line around.
 _UNFIT: Final = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _ID: Final = re.compile(rf"[^/+#{_UNFIT}]{{1,128}}")
@@ -49,7 +49,7 @@ class PairRequest:
         model = _text(request, "model", _TEXT)
         if model is not None and model_named(model) is None:
             raise UsageError(f"{model} is no model that is known here.")
-        serial, host = _text(request, "serial", _SERIAL), _text(request, "host", _HOST)
+        serial, host = _text(request, "serial", SERIAL), _text(request, "host", _HOST)
         if serial is None or host is None:
             raise UsageError("To pair a printer its serial and its address must be known.")
         return cls(
