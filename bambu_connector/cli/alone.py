@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from bambu_connector.cli.main import PAIRED_ARE_MISSING
+from bambu_connector.cli.main import PAIRED_ARE_MISSING, user_name
 from bambu_connector.cli.wiring import wires_of
 from bambu_connector.config import Config, PrinterConfig
 from bambu_connector.errors import ConfigError, UnknownPrinter
@@ -56,20 +56,11 @@ def _leave_to_its_user(state_dir: Path) -> None:
     except OSError:  # whether it can be made is for the lock to say
         return
     if os.geteuid() == 0 and owner != 0:
-        name = _user_called(owner)
+        name = user_name(owner) or f"#{owner}"
         raise ConfigError(
             f"{state_dir} belongs to {name}: run this as that user, with  sudo -u {name} bambu-connector …  (or while"
             " the service runs)"
         )
-
-
-def _user_called(number: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"#{number}"
 
 
 @asynccontextmanager

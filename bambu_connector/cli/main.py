@@ -56,11 +56,21 @@ class Settings:
 
         return merged(*self.sources())
 
-    def sources(self) -> "tuple[Config, Mapping[str, Paired]]":
-        """Return what connector.yaml says, with the warnings about both files, and what pairing knows, by serial."""
+    @property
+    def names_a_file(self) -> bool:
+        """Whether a configuration was named: then it must be there."""
+        from bambu_connector.config.places import VARIABLE
+
+        return self.config_file is not None or bool(self.environ.get(VARIABLE))
+
+    def sources(self, *, needs_file: bool = True) -> "tuple[Config, Mapping[str, Paired]]":
+        """Return what connector.yaml says, with the warnings about both files, and what pairing knows, by serial.
+
+        Without a connector.yaml, where none was named: the defaults, if printers are paired or `needs_file` is not so.
+        """
         from bambu_connector.registry import Registry
 
-        written = self._written()
+        written = self._written(needs_file=needs_file)
         registry = Registry(written.connector.state_dir)
         try:
             known, warnings = registry.entries(), registry.warnings()
@@ -72,19 +82,16 @@ class Settings:
             known, warnings = {}, (f"{error}; {PAIRED_ARE_MISSING}. To see them, run this as {owner}",)
         return replace(written, warnings=(*written.warnings, *warnings)), known
 
-    def _written(self) -> "Config":
-        """Return what connector.yaml says; without one, where none was named and printers are paired, the defaults."""
+    def _written(self, *, needs_file: bool) -> "Config":
         from bambu_connector.config import default, load, locate
         from bambu_connector.config.merging import REGISTRY_FILE
 
         try:
             path = locate(self.config_file, self.environ)
         except ConfigError:
-            from bambu_connector.config.places import VARIABLE
-
             here = default(self.environ)
-            is_named = self.config_file is not None or self.environ.get(VARIABLE)
-            if is_named or not (here.connector.state_dir / REGISTRY_FILE).exists():
+            is_enough = not needs_file or (here.connector.state_dir / REGISTRY_FILE).exists()
+            if self.names_a_file or not is_enough:
                 raise
             return here
         return load(path, self.environ)
@@ -118,16 +125,22 @@ class Settings:
 
 def owner_of(folder: Path) -> str:
     """Return who a folder belongs to, as it is said to a person."""
-    import pwd
-
     try:
         user = folder.stat().st_uid
     except OSError:
         return "the user that the service runs as"
+    name = user_name(user)
+    return f"the user {name}" if name is not None else f"the user with the number {user}"
+
+
+def user_name(number: int) -> str | None:
+    """Return what a user is called, None where nobody says."""
+    import pwd
+
     try:
-        return f"the user {pwd.getpwuid(user).pw_name}"
+        return pwd.getpwuid(number).pw_name
     except KeyError:
-        return f"the user with the number {user}"
+        return None
 
 
 class LateGroup(click.Group):

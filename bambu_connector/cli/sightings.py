@@ -1,6 +1,5 @@
 """The printers that were seen, however they were: announcements, answers and probes put together by serial."""
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -58,25 +57,17 @@ def known(settings: "Settings") -> "tuple[Config, Ours]":
 
     Raises ConfigError only for a configuration that was named.
     """
-    from bambu_connector.config import default, locate
+    from bambu_connector.config import default
     from bambu_connector.config.merging import merged
-    from bambu_connector.config.places import VARIABLE
-    from bambu_connector.registry import Registry
 
-    is_named = settings.config_file is not None or bool(settings.environ.get(VARIABLE))
     try:
-        written, entries = settings.sources()
+        written, entries = settings.sources(needs_file=False)
         config = merged(written, entries)
     except ConfigError as error:
-        if is_named:
+        if settings.names_a_file:
             raise
-        with contextlib.suppress(ConfigError):  # there is none, which is fine
-            locate(None, settings.environ)
-            click.echo(f"warning: which printers are paired is not known: {error}", err=True)
+        click.echo(f"warning: which printers are paired is not known: {error}", err=True)
         config, entries = default(settings.environ), {}
-        with contextlib.suppress(ConfigError):
-            entries = Registry(config.connector.state_dir).entries()
-            config = merged(config, entries)
     settings.warn(config.warnings)
     return config, Ours(
         paired=frozenset(each.serial for each in config.printers if each.access_code is not None)

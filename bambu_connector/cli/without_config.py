@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bambu_connector.config import Config, PrinterConfig, default, locate
+from bambu_connector.config import Config, PrinterConfig
 from bambu_connector.config.merging import merged
-from bambu_connector.config.places import VARIABLE
-from bambu_connector.errors import ConfigError
 
 if TYPE_CHECKING:
     from bambu_connector.cli.main import Settings
@@ -36,21 +34,5 @@ def records(settings: "Settings") -> Records:
 
     Raises ConfigError for a file that is there and cannot be used.
     """
-    if _there_is_none(settings):
-        from bambu_connector.registry import Registry
-
-        written = default(settings.environ)
-        known = Registry(written.connector.state_dir).entries()
-    else:
-        written, known = settings.sources()
+    written, known = settings.sources(needs_file=False)
     return Records(written, known, merged(written, known))
-
-
-def _there_is_none(settings: "Settings") -> bool:
-    if settings.config_file is not None or settings.environ.get(VARIABLE):
-        return False
-    try:
-        locate(None, settings.environ)
-    except ConfigError:
-        return True
-    return False
